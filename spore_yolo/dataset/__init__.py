@@ -1,0 +1,1 @@
+"""Datasets: the register, the grouped split, the YOLO layout, tiles; knows no torch."""

@@ -1,0 +1,92 @@
+"""Which images belong together: sources and groups.
+
+A *source* is the image that exported variants (flips, grey, brightness) were made from. A *group* is what must never be
+torn apart by a split: a slide, trap, farm or day, which may hold many sources.
+"""
+
+from __future__ import annotations
+
+import re
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from pathlib import PurePosixPath
+
+from spore_yolo.files.errors import InputProblems, Problem, UsageError
+
+# Roboflow names each exported variant of NAME.png "NAME_png.rf.HASH.jpg".
+VARIANT = re.compile(r"^(?P<source>.+)\.rf\.[0-9A-Za-z]{8,}$")
+
+# Exporters deal the variants of one source out to these folders; they say nothing about where the image comes from.
+SPLIT_FOLDERS = frozenset({"train", "training", "valid", "val", "validation", "test", "testing", "images"})
+
+
+def source_of(image: str) -> str:
+    """The source of an image: the image itself, but for exported variants the name before ``.rf.``.
+
+    Example:
+        >>> source_of("train/images/field_1_png.rf.0a4c69c9906fdcc27502e7714f99e828.jpg")
+        'field_1_png'
+        >>> source_of("day_1/field_1.jpg")
+        'day_1/field_1'
+    """
+    path = PurePosixPath(image)
+    variant = VARIANT.match(path.stem)
+    if variant is None:
+        return path.with_suffix("").as_posix()
+    folders = [part for part in path.parent.parts if part.lower() not in SPLIT_FOLDERS]
+    return PurePosixPath(*folders, variant["source"]).as_posix()
+
+
+def sources_of(images: Iterable[str]) -> dict[str, str]:
+    """The source of each image. Images that differ only in their suffix keep it, so that they stay two sources."""
+    images = list(images)
+    sources = {image: source_of(image) for image in images}
+    plain: dict[str, list[str]] = defaultdict(list)
+    for image, source in sources.items():
+        if not VARIANT.match(PurePosixPath(image).stem):
+            plain[source].append(image)
+    for twins in plain.values():
+        if len(twins) > 1:
+            sources |= {image: image for image in twins}
+    return sources
+
+
+def groups_of(sources: Mapping[str, str], group_by: str | None) -> dict[str, str]:
+    """The group of each image.
+
+    Args:
+        sources: Source of each image.
+        group_by: A regular expression searched in the image's path; its first bracket is the group. Without one, each
+            source is a group.
+
+    Raises:
+        UsageError: The expression is not valid or has no bracket.
+        InputProblems: It does not match an image, or it would tear variants of one source apart.
+    """
+    if group_by is None:
+        return dict(sources)
+    try:
+        pattern = re.compile(group_by)
+    except re.error as error:
+        raise UsageError(f"--group-by: not a regular expression: {error} (found {group_by!r})") from None
+    if pattern.groups < 1:
+        raise UsageError(f"--group-by: expected a bracket round the group, as in '(trap_[0-9]+)', found {group_by!r}")
+    groups: dict[str, str] = {}
+    problems: list[Problem] = []
+    of_source: dict[str, tuple[str, str]] = {}
+    for image, source in sources.items():
+        match = pattern.search(image)
+        if match is None or not match.group(1):
+            problems.append(Problem(image, None, f"--group-by {group_by!r} finds no group in this path"))
+            continue
+        group = groups[image] = match.group(1)
+        first_image, first_group = of_source.setdefault(source, (image, group))
+        if group != first_group:
+            problems.append(
+                Problem(image, None, f"is in group {group}, but {first_image} of the same source is in {first_group}")
+            )
+    if problems:
+        raise InputProblems(
+            "The images cannot be grouped:", problems, "Change --group-by so that every image has one group."
+        )
+    return groups

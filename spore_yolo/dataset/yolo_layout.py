@@ -1,0 +1,96 @@
+"""The YOLO layout derived from the tables, so that plain ``yolo train data=…/data.yaml`` works on a dataset."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections import defaultdict
+from collections.abc import Sequence
+from pathlib import Path, PurePosixPath
+
+import pandas as pd
+
+from spore_yolo.dataset.split import SPLITS
+from spore_yolo.files.errors import InputProblems, Problem
+from spore_yolo.files.structured import write_yaml
+
+HEADER = """\
+# Made by `spore-yolo import` from boxes.csv and images.csv. Ignored boxes are left out here: plain YOLO has none.
+"""
+
+
+def yolo_lines(boxes: pd.DataFrame, width: float, height: float, classes: Sequence[str]) -> str:
+    """The YOLO text of the boxes of one image, ``class x_centre y_centre width height`` as fractions.
+
+    Args:
+        boxes: Rows of a boxes table, all of one image.
+        width: Width of that image in pixels.
+        height: Height of that image in pixels.
+        classes: Class names in the order of their numbers.
+    """
+    numbers = {name: number for number, name in enumerate(classes)}
+    lines = []
+    columns = zip(boxes["class"], boxes["x_min"], boxes["y_min"], boxes["x_max"], boxes["y_max"], strict=True)
+    for name, x_min, y_min, x_max, y_max in columns:
+        x, y = (x_min + x_max) / 2 / width, (y_min + y_max) / 2 / height
+        lines.append(f"{numbers[name]} {x:.8f} {y:.8f} {(x_max - x_min) / width:.8f} {(y_max - y_min) / height:.8f}\n")
+    return "".join(lines)
+
+
+def write_layout(
+    folder: Path, final: Path, images_root: Path, images: pd.DataFrame, boxes: pd.DataFrame, classes: Sequence[str]
+) -> None:
+    """Writes ``images/SPLIT``, ``labels/SPLIT`` and ``data.yaml``.
+
+    Images are linked, not copied, where the file system allows it.
+
+    Args:
+        folder: Where to write.
+        final: Where ``folder`` will lie in the end; links are made for that place.
+        images_root: The folder of the images.
+        images: The images table.
+        boxes: The boxes table.
+        classes: Class names in the order of their numbers.
+
+    Raises:
+        InputProblems: Two images of one split differ only in their suffix and would share a label file.
+    """
+    used = images[images["split"].isin(SPLITS)]
+    _check_stems(used)
+    wanted = boxes[~boxes["ignored"]]
+    of_image = dict(tuple(wanted.groupby("image", sort=False)))
+    none = wanted.iloc[:0]
+    for row in used.itertuples():
+        name = PurePosixPath(row.image)
+        image = folder / "images" / row.split / name
+        label = folder / "labels" / row.split / name.with_suffix(".txt")
+        image.parent.mkdir(parents=True, exist_ok=True)
+        label.parent.mkdir(parents=True, exist_ok=True)
+        _link(images_root / row.image, image, final / "images" / row.split / name)
+        label.write_text(yolo_lines(of_image.get(row.image, none), row.width, row.height, classes), encoding="utf-8")
+    present = [split for split in SPLITS if (used["split"] == split).any()]
+    content: dict[str, object] = {split: f"images/{split}" for split in present}
+    content["names"] = dict(enumerate(classes))
+    write_yaml(folder / "data.yaml", content, HEADER)
+
+
+def _check_stems(used: pd.DataFrame) -> None:
+    names: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for split, image in zip(used["split"], used["image"], strict=True):
+        names[split, PurePosixPath(image).with_suffix("").as_posix()].append(image)
+    problems = [
+        Problem(twins[1], None, f"differs from {twins[0]} only in its suffix; in YOLO both would share one label file")
+        for twins in names.values()
+        if len(twins) > 1
+    ]
+    if problems:
+        raise InputProblems("Images share a name:", problems, "Rename one of each pair.")
+
+
+def _link(source: Path, link: Path, final: Path) -> None:
+    try:
+        link.symlink_to(os.path.relpath(source.resolve(), final.parent.resolve()))
+    except OSError as error:
+        if error.errno is not None and error.errno == 28:  # no space left: a copy would not fit either
+            raise
+        shutil.copyfile(source, link)

@@ -1,0 +1,65 @@
+"""YAML files, read safely and with errors that name the line."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from spore_yolo.files.atomic import write_text
+from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_yaml(path: Path) -> Any:
+    """Reads a YAML file; no tags of Python objects are followed.
+
+    Raises:
+        SporeYoloError: The file is missing or is not YAML; the message names the line.
+    """
+    try:
+        return yaml.safe_load(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise SporeYoloError(f"{path}: no such file") from None
+    except UnicodeDecodeError as error:
+        raise SporeYoloError(f"{path}: expected a YAML file in UTF-8, found other bytes ({error})") from None
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        line = None if mark is None else mark.line + 1
+        message = getattr(error, "problem", None) or "not valid YAML"
+        raise InputProblems("A YAML file cannot be read:", [Problem(path, line, str(message))]) from None
+
+
+def read_model(path: Path, model: type[Model]) -> Model:
+    """Reads a YAML file into a pydantic model; every wrong field is listed at once.
+
+    Raises:
+        SporeYoloError: The file is missing, is not YAML, or does not have the fields of ``model``.
+    """
+    content = read_yaml(path)
+    try:
+        return model.model_validate(content)
+    except ValidationError as error:
+        raise InputProblems(f"{path} does not have the expected form:", problems_of(error, path)) from None
+
+
+def problems_of(error: ValidationError, path: Path | str) -> list[Problem]:
+    """One readable problem for each wrong field."""
+    return [
+        Problem(
+            path,
+            None,
+            f"{'.'.join(str(part) for part in item['loc']) or 'the file'}: {item['msg']}"
+            f" (found {item['input']!r:.80})",
+        )
+        for item in error.errors()
+    ]
+
+
+def write_yaml(path: Path, value: Any, header: str = "") -> None:
+    """Writes a JSON-like value as YAML, keys in the order given, whole or not at all."""
+    body = yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    write_text(path, header + body)

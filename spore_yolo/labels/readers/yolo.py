@@ -1,0 +1,110 @@
+"""YOLO text files: one a image, a line a box, ``class x_centre y_centre width height`` as fractions of the image."""
+
+from __future__ import annotations
+
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
+from spore_yolo.files.structured import read_yaml
+from spore_yolo.labels.image_index import ImageIndex
+from spore_yolo.labels.table import RawBox, RawLabels
+
+# Text files that annotation tools put beside labels and that hold no boxes.
+NOT_LABELS = frozenset({"classes.txt", "obj.names", "README.txt", "README.dataset.txt", "README.roboflow.txt"})
+
+
+def read_yolo(path: Path, images: ImageIndex) -> RawLabels:
+    """Reads a folder of YOLO text files.
+
+    Class names come from a ``data.yaml`` or ``classes.txt`` in the labels folder, its parent or the images folder;
+    without one the class is named by its number.
+
+    Args:
+        path: The folder, searched at any depth.
+        images: The images that the labels speak of.
+    """
+    if not path.is_dir():
+        raise SporeYoloError(f"{path}: expected a folder of YOLO text files, found a file")
+    names = _class_names(path, images.root)
+    labels = RawLabels(classes=list(names.values()))
+    files = sorted(f for f in path.rglob("*.txt") if f.name not in NOT_LABELS and not f.name.startswith("."))
+    if not files:
+        raise SporeYoloError(f"{path}: expected YOLO text files (NAME.txt for NAME.jpg), found none")
+    for file in files:
+        try:
+            image = images.find_for_label(PurePosixPath(file.relative_to(path).as_posix()))
+        except LookupError as error:
+            labels.problems.append(Problem(file, None, str(error)))
+            continue
+        labels.labelled_images.add(image)
+        if image in images.sizes:
+            _read_file(file, image, images, names, labels)
+    if not names:
+        labels.classes = sorted({box.class_name for box in labels.boxes}, key=lambda name: (len(name), name))
+    return labels
+
+
+def _read_file(file: Path, image: str, images: ImageIndex, names: dict[int, str], labels: RawLabels) -> None:
+    size = images.sizes[image]
+    try:
+        lines = file.read_text(encoding="utf-8-sig").splitlines()
+    except UnicodeDecodeError:
+        labels.problems.append(Problem(file, None, "expected text, found other bytes"))
+        return
+    for number, line in enumerate(lines, start=1):
+        fields = line.split()
+        if not fields:
+            continue
+        if len(fields) != 5:
+            labels.problems.append(
+                Problem(file, number, f"expected 5 numbers (class x_centre y_centre width height), found {len(fields)}")
+            )
+            continue
+        try:
+            x, y, width, height = (float(value) for value in fields[1:])
+            class_id = int(fields[0])
+        except ValueError:
+            labels.problems.append(Problem(file, number, f"expected 5 numbers, found {line.strip()!r:.80}"))
+            continue
+        if class_id < 0 or (names and class_id not in names):
+            known = ", ".join(f"{key} {name}" for key, name in names.items())
+            labels.problems.append(Problem(file, number, f"unknown class {class_id}; the class list has {known}"))
+            continue
+        labels.boxes.append(
+            RawBox(
+                image,
+                names.get(class_id, str(class_id)),
+                (x - width / 2) * size.width,
+                (y - height / 2) * size.height,
+                (x + width / 2) * size.width,
+                (y + height / 2) * size.height,
+                ignored=False,
+                file=file,
+                line=number,
+            )
+        )
+
+
+def _class_names(path: Path, image_root: Path) -> dict[int, str]:
+    for folder in (path, path.parent, image_root, image_root.parent):
+        for name in ("data.yaml", "data.yml"):
+            if (folder / name).is_file():
+                return _names_of_yaml(folder / name)
+        if (folder / "classes.txt").is_file():
+            lines = (folder / "classes.txt").read_text(encoding="utf-8-sig").splitlines()
+            return dict(enumerate(line.strip() for line in lines if line.strip()))
+    return {}
+
+
+def _names_of_yaml(path: Path) -> dict[int, str]:
+    content: Any = read_yaml(path)
+    names = content.get("names") if isinstance(content, dict) else None
+    if isinstance(names, list):
+        return {number: str(name) for number, name in enumerate(names)}
+    if isinstance(names, dict) and all(isinstance(key, int) for key in names):
+        return {int(number): str(name) for number, name in names.items()}
+    raise InputProblems(
+        "The class names cannot be read:",
+        [Problem(path, None, f"expected 'names:' with a list or with numbered names, found {names!r:.80}")],
+    )
