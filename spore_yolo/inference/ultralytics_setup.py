@@ -1,0 +1,38 @@
+"""The one way by which Ultralytics is imported: with settings of its own that send nothing and install nothing."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from pathlib import Path
+from typing import Any
+
+
+def import_ultralytics() -> Any:
+    """Imports and returns ``ultralytics``.
+
+    Its settings and caches are global and shared with other programs of the user, it installs packages by itself when
+    one is missing, and it reports usage to its makers. Here it gets a folder of its own and does neither. What the user
+    set in the environment stays.
+    """
+    os.environ.setdefault("YOLO_CONFIG_DIR", str(_settings_folder()))
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    os.environ.setdefault("YOLO_VERBOSE", "true")
+    import ultralytics
+    from ultralytics.utils import SETTINGS
+
+    if SETTINGS["sync"]:
+        SETTINGS["sync"] = False
+    return ultralytics
+
+
+def _settings_folder() -> Path:
+    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+    folder = cache / "spore-yolo"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return Path(tempfile.mkdtemp(prefix="spore-yolo-"))
