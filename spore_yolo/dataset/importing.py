@@ -93,7 +93,7 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
     problems = [*unreadable, *labels.problems, *checked.problems]
     if problems and not options.skip_bad:
         raise InputProblems(
-            f"The labels or images have {len(problems)} problem{'s' if len(problems) > 1 else ''}; nothing was imported:",
+            f"The labels or images have {len(problems)} problem{'s' * (len(problems) > 1)}; nothing was imported:",
             problems,
             "Mend them, or leave them out with --skip-bad (listed in skipped.csv).",
         )
@@ -101,7 +101,8 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
         raise SporeYoloError(f"{options.images}: no image is left to import")
     if checked.table.empty:
         raise SporeYoloError(
-            f"{options.labels}: expected boxes, found none that belong to an image of {options.images}; nothing to learn from"
+            f"{options.labels}: expected boxes, found none that belong to an image of {options.images};"
+            " there is nothing to learn from"
         )
 
     classes = _classes(labels.classes, checked.table, previous)
@@ -208,7 +209,9 @@ def _counts(images: pd.DataFrame, boxes: pd.DataFrame, classes: list[str]) -> di
         index=sorted(first["group"].unique()), columns=classes, fill_value=0
     )
     table.insert(0, "", first["group"].value_counts().reindex(table.index))
-    return {str(group): [float(value) for value in row] for group, row in zip(table.index, table.to_numpy(), strict=True)}
+    return {
+        str(group): [float(value) for value in row] for group, row in zip(table.index, table.to_numpy(), strict=True)
+    }
 
 
 def _one_variant(images: pd.DataFrame, splits: pd.Series, previous: dict[str, Any] | None) -> pd.Series:

@@ -80,8 +80,8 @@ def split_groups(
         if group in fixed:
             where[index] = names.index(fixed[group])
     free = np.flatnonzero(where < 0)
-    for index in sorted(free, key=lambda i: -weights[i].sum()):
-        where[index] = min(range(len(names)), key=lambda split: deal.cost_with(where, index, split))
+    for place in sorted(free.tolist(), key=lambda i: -weights[i].sum()):
+        where[place] = min(range(len(names)), key=lambda split: deal.cost_with(where, place, split))
     deal.improve(where, free)
     return {group: names[split] for group, split in sorted(zip(groups, where, strict=True))}
 

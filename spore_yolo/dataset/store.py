@@ -78,7 +78,9 @@ def load_dataset(name: str | None, register: Path) -> Dataset:
     folder = register.parent / entry.folder
     manifest = read_manifest(folder)
     if manifest is None:
-        raise SporeYoloError(f"{folder}/manifest.json: no such file; import the dataset again: spore-yolo import {name} …")
+        raise SporeYoloError(
+            f"{folder}/manifest.json: no such file; import the dataset again: spore-yolo import {name} …"
+        )
     images = _read_table(folder / "images.csv", IMAGE_COLUMNS, {"um_per_px": "float64"})
     boxes = _read_table(folder / "boxes.csv", BOX_COLUMNS, {})
     check_whole_groups(images, folder / "images.csv")
@@ -104,7 +106,9 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:
-        raise SporeYoloError(f"{path}: damaged ({error}); import again with --force, which deals all groups anew") from None
+        raise SporeYoloError(
+            f"{path}: damaged ({error}); import again with --force, which deals all groups anew"
+        ) from None
     return content
 
 
@@ -134,9 +138,11 @@ def check_whole_groups(images: pd.DataFrame, path: Path) -> None:
 
 
 def _read_table(path: Path, columns: list[str], kinds: dict[str, str]) -> pd.DataFrame:
-    text = {name: "str" for name in ("image", "class", "group", "source", "split", "sha256", "label_file")}
+    text = dict.fromkeys(("image", "class", "group", "source", "split", "sha256", "label_file"), "str")
     try:
-        table = pd.read_csv(path, dtype=text | kinds, keep_default_na=False, na_values={"um_per_px": [""], "line": [""]})
+        table = pd.read_csv(
+            path, dtype=text | kinds, keep_default_na=False, na_values={"um_per_px": [""], "line": [""]}
+        )
     except FileNotFoundError:
         raise SporeYoloError(f"{path}: no such file; import the dataset again") from None
     except (ValueError, pd.errors.ParserError) as error:

@@ -72,7 +72,9 @@ def _warnings(dataset: Dataset, images: pd.DataFrame, wanted: pd.DataFrame, spli
             " --group-by, or figures will be too good"
         )
     for split in splits:
-        absent = [name for name in dataset.classes if not ((wanted["class"] == name) & (wanted["split"] == split)).any()]
+        absent = [
+            name for name in dataset.classes if not ((wanted["class"] == name) & (wanted["split"] == split)).any()
+        ]
         if absent:
             warnings.append(f"no box of {', '.join(absent)} in {split}")
         if split == "train":
@@ -81,7 +83,8 @@ def _warnings(dataset: Dataset, images: pd.DataFrame, wanted: pd.DataFrame, spli
         few = [f"{name} {held[name]}" for name in dataset.classes if 0 < held.get(name, 0) < MIN_GROUPS]
         if few:
             warnings.append(
-                f"too few groups in {split} to measure with an interval (at least {MIN_GROUPS} wanted): {', '.join(few)}"
+                f"too few groups in {split} to measure with an interval (at least {MIN_GROUPS} wanted):"
+                f" {', '.join(few)}"
             )
     return warnings
 

@@ -92,7 +92,9 @@ def cut_tiles(dataset: Dataset, folder: Path, settings: TileSettings, seed: int,
             boxes = boxes.assign(**{"class": "spore"})
         of_image = dict(tuple(boxes.groupby("image", sort=False)))
         plans = [
-            plan for row in images.itertuples() for plan in _plans(row, of_image.get(row.image, boxes.iloc[:0]), settings)
+            plan
+            for row in images.itertuples()
+            for plan in _plans(row, of_image.get(row.image, boxes.iloc[:0]), settings)
         ]
         if split == "train":
             plans = _thin_empty(plans, settings.empty_share, rng)
@@ -204,7 +206,9 @@ def _write(
 
     with ThreadPoolExecutor() as pool:
         try:
-            list(tqdm(pool.map(write, by_image), total=len(by_image), desc=f"tiles {split}", unit="slide", disable=quiet))
+            list(
+                tqdm(pool.map(write, by_image), total=len(by_image), desc=f"tiles {split}", unit="slide", disable=quiet)
+            )
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

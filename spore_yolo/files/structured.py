@@ -52,8 +52,7 @@ def problems_of(error: ValidationError, path: Path | str) -> list[Problem]:
         Problem(
             path,
             None,
-            f"{'.'.join(str(part) for part in item['loc']) or 'the file'}: {item['msg']}"
-            f" (found {item['input']!r:.80})",
+            f"{'.'.join(str(part) for part in item['loc']) or 'the file'}: {item['msg']} (found {item['input']!r:.80})",
         )
         for item in error.errors()
     ]

@@ -7,6 +7,7 @@ object is StarDist's (Weigert et al., WACV 2020, ``big.py``).
 
 from __future__ import annotations
 
+import itertools
 import math
 from dataclasses import dataclass
 from functools import cached_property
@@ -17,8 +18,11 @@ import numpy.typing as npt
 
 from spore_yolo.files.errors import SporeYoloError
 
-BAND = 6.0
-"""Half the width in pixels of the band along a border in which two tiles may disagree about where a centre lies."""
+JITTER = 4.0
+"""Pixels of the model by which a detector's box edges may differ between two tiles that see the same spore."""
+
+BAND = 2 * JITTER
+"""Half the width, in pixels of the model, of the band along a border in which tiles may disagree on where a centre is."""
 
 
 @dataclass(frozen=True)
@@ -78,16 +82,17 @@ class TileGrid:
         ]
 
 
-def overlap_for(largest_box: float) -> int:
-    """The overlap that shows every spore whole to the tile that owns it.
+def overlap_for(largest_box: float, scale: float) -> int:
+    """The overlap, in pixels of the slide, that shows every spore whole to the tiles that may report it.
 
-    A spore whose centre lies in a core, or in the band beyond it, reaches at most half its size plus the band beyond
-    the border; the overlap is twice that.
+    A tile reports spores whose centre lies in its core or in the band beyond it. Such a spore reaches at most half its
+    size, the band and the jitter beyond the border, and the tile reaches half of the overlap beyond it.
 
     Args:
         largest_box: Longest side of the largest spore, in pixels of the slide.
+        scale: Pixels of the model per pixel of the slide.
     """
-    return math.ceil(largest_box + 2 * BAND)
+    return math.ceil(largest_box + 2 * (BAND + JITTER) / scale)
 
 
 def distance_to_core(
@@ -128,6 +133,6 @@ def _windows(length: int, size: int, overlap: int) -> list[tuple[int, int]]:
 
 
 def _cores(windows: list[tuple[int, int]]) -> list[tuple[float, float]]:
-    borders = [(before[1] + after[0]) / 2 for before, after in zip(windows[:-1], windows[1:], strict=True)]
+    borders = [(before[1] + after[0]) / 2 for before, after in itertools.pairwise(windows)]
     edges = [-math.inf, *borders, math.inf]
-    return list(zip(edges[:-1], edges[1:], strict=True))
+    return list(itertools.pairwise(edges))

@@ -20,7 +20,9 @@ class ImageIndex:
 
     def __init__(self, root: Path) -> None:
         if not root.is_dir():
-            raise SporeYoloError(f"{root}: expected a folder with images, found {'a file' if root.exists() else 'nothing'}")
+            raise SporeYoloError(
+                f"{root}: expected a folder with images, found {'a file' if root.exists() else 'nothing'}"
+            )
         self.root = root
         self.sizes: dict[str, ImageSize] = {}
         self.problems: list[Problem] = []

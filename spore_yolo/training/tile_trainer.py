@@ -19,7 +19,6 @@ import_ultralytics()
 from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator  # noqa: E402  (the settings folder must be set first)
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
 
-
 VALIDATE_FROM = 0.5
 """Share of the epochs after which validation begins: earlier epochs are never the best, and looking costs time."""
 
@@ -121,6 +120,4 @@ class TileTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
 
     def get_validator(self) -> Any:
         """As the original, with :class:`TileValidator`."""
-        return TileValidator(
-            self.test_loader, save_dir=self.save_dir, args=copy(self.args), _callbacks=self.callbacks
-        )
+        return TileValidator(self.test_loader, save_dir=self.save_dir, args=copy(self.args), _callbacks=self.callbacks)

@@ -84,7 +84,9 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
         text = path.read_text(encoding="utf-8-sig")
         content = json.loads(text)
     except UnicodeDecodeError:
-        raise InputProblems("The labels cannot be read:", [Problem(path, None, "expected JSON, found other bytes")]) from None
+        raise InputProblems(
+            "The labels cannot be read:", [Problem(path, None, "expected JSON, found other bytes")]
+        ) from None
     except json.JSONDecodeError as error:
         problem = Problem(path, error.lineno, f"not valid JSON: {error.msg}")
         raise InputProblems("The labels cannot be read:", [problem]) from None
@@ -115,7 +117,8 @@ class _Lines:
         if opening is None:
             return []
         decoder = json.JSONDecoder()
-        lines, position, line, counted = [], opening.end(), 1, 0
+        lines: list[int] = []
+        position, line, counted = opening.end(), 1, 0
         blank = re.compile(r"[\s,]*")
         while True:
             skipped = blank.match(self._text, position)

@@ -48,7 +48,9 @@ def read_csv(path: Path, images: ImageIndex, columns: Mapping[str, str] | None =
             reader = csv.DictReader(stream, delimiter=separator)
             own = _columns(path, list(reader.fieldnames or []), columns or {})
             for row in reader:
-                _read_row({name: (row[own[name]] or "").strip() for name in COLUMNS}, path, reader.line_num, images, labels)
+                _read_row(
+                    {name: (row[own[name]] or "").strip() for name in COLUMNS}, path, reader.line_num, images, labels
+                )
     except UnicodeDecodeError:
         raise SporeYoloError(f"{path}: expected a CSV file in UTF-8, found other bytes; save it as UTF-8") from None
     except csv.Error as error:

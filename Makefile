@@ -1,0 +1,41 @@
+# Every target makes .venv and installs by itself; all it needs is Python 3.11, git and make.
+PYTHON ?= python3.11
+VENV ?= .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+
+.PHONY: help install test test-slow format static-checks clean
+
+help:
+	@echo "install        make $(VENV) and install spore-yolo with everything that development needs"
+	@echo "test           static checks and the fast tests"
+	@echo "test-slow      what is long: trainings at toy scale, faults"
+	@echo "format         format the code"
+	@echo "static-checks  ruff and mypy"
+	@echo "clean          remove $(VENV) and caches"
+
+$(STAMP): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --editable '.[dev]' --constraint constraints.txt
+	touch $(STAMP)
+
+install: $(STAMP)
+	@echo "installed; activate it with: source $(VENV)/bin/activate"
+
+test: static-checks
+	$(BIN)/python -m pytest -m "not slow"
+
+test-slow: $(STAMP)
+	$(BIN)/python -m pytest -m slow
+
+format: $(STAMP)
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+static-checks: $(STAMP)
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+
+clean:
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis build *.egg-info

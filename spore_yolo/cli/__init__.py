@@ -1,0 +1,1 @@
+"""The program ``spore-yolo``: a module a command; it joins the rooms."""

@@ -1,0 +1,155 @@
+"""``spore-yolo evaluate``: how well a pair finds the labelled spores of a split."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spore_yolo.cli.options import Commands, add_command, add_pair, add_register, chosen_pair, positive, share
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spore_yolo.dataset.store import Dataset
+    from spore_yolo.evaluation.scoring import Scored
+
+EXAMPLES = """\
+  spore-yolo evaluate --run runs/magnaporthe --dataset magnaporthe --split test
+  spore-yolo evaluate --pair pairs/rust --dataset rust --split test --at 0.5 --output reports/rust-at-half
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Adds the command to the program."""
+    parser = add_command(commands, "evaluate", "Measure a pair on a split of a dataset, over whole slides.", EXAMPLES)
+    add_pair(parser)
+    parser.add_argument("--dataset", help="the dataset's name; without it the registered ones are listed")
+    parser.add_argument(
+        "--split", default="test", choices=["train", "val", "test", "calibration"], help="default: %(default)s"
+    )
+    parser.add_argument("--at", type=share, metavar="SCORE", help="lowest detector_score instead of the stored one")
+    parser.add_argument("--iou", type=positive, default=0.5, help="least IoU of a match (default: %(default)s)")
+    parser.add_argument("--output", type=Path, help="default: RUN/evaluation/DATASET-SPLIT")
+    parser.add_argument("--device", help="cpu, 0, mps (default: a GPU where there is one)")
+    add_register(parser)
+    parser.set_defaults(run=run)
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Evaluates, writes the evaluation's folder, whole or not at all, and prints the table."""
+    from spore_yolo.cli.looking import look_at
+    from spore_yolo.dataset.store import load_dataset
+    from spore_yolo.evaluation.metrics import metrics_text
+    from spore_yolo.files.errors import UsageError
+    from spore_yolo.inference.pair import load
+
+    if arguments.iou > 1:
+        raise UsageError(f"--iou: expected a number above 0 and at most 1, found {arguments.iou:g}")
+    dataset = load_dataset(arguments.dataset, arguments.datasets)
+    images, boxes = dataset.split(arguments.split)
+    folder = chosen_pair(arguments)
+    pair = load(folder, arguments.device)
+    boxes, classes, merged = comparable(boxes, dataset, pair.manifest.classes, pair.manifest.detector.one_class)
+    slides = [(image, dataset.path_of(image)) for image in images["image"]]
+    candidates, caps = look_at(pair, slides, len(slides))
+    threshold = pair.manifest.operating_point.detector if arguments.at is None else arguments.at
+    output = arguments.output or folder.parent / "evaluation" / f"{dataset.name}-{arguments.split}"
+    targets = [] if merged else (dataset.targets or pair.manifest.targets)
+    about = {
+        "dataset": dataset.name,
+        "dataset_fingerprint": dataset.fingerprint,
+        "split": arguments.split,
+        "operating_point": {"detector": threshold, "class": {}},
+        "iou": arguments.iou,
+        "targets": targets,
+        "classes_merged_to_spore": merged,
+        "pair": {"detector_sha256": pair.manifest.detector.sha256, "made": pair.manifest.made},
+    }
+    metrics = write_evaluation(output, candidates, boxes, images, classes, about)
+    print(f"\n{dataset.name}, {arguments.split}: {metrics['slides']} slides in {metrics['groups']} groups,", end=" ")
+    print(f"detector_score >= {threshold:g}, IoU >= {arguments.iou:g}\n")
+    print(metrics_text(metrics, targets))
+    if merged:
+        print("note: the detector has the one class spore; all labels were merged to it")
+    if metrics["groups"] < 8:
+        print(f"note: {metrics['groups']} groups are too few to tell how far these figures carry to other slides")
+    part = pair.manifest.detector
+    for warning in caps.warnings(part.max_detections_per_tile, part.largest_box):
+        print(warning)
+    print(f"\n{output / 'metrics.json'}, matches.csv, candidates.csv, precision_recall.png")
+    print(f"next: spore-yolo predict --pair {folder} --source SLIDES --output found/")
+
+
+def comparable(
+    boxes: pd.DataFrame, dataset: Dataset, classes: list[str], one_class: bool
+) -> tuple[pd.DataFrame, list[str], bool]:
+    """Labels in the detector's own classes.
+
+    Returns:
+        The boxes, the classes, and whether all labels were merged to ``spore``.
+
+    Raises:
+        SporeYoloError: The detector's classes are not the dataset's.
+    """
+    from spore_yolo.evaluation.scoring import SPORE, merged_to_spore
+    from spore_yolo.files.errors import SporeYoloError
+
+    if one_class:
+        return merged_to_spore(boxes), [SPORE], True
+    if set(classes) != set(dataset.classes):
+        raise SporeYoloError(
+            f"the pair finds {', '.join(classes)}, dataset {dataset.name} has {', '.join(dataset.classes)}:"
+            " they cannot be compared; import the dataset with a class map that gives the pair's names"
+        )
+    return boxes, classes, False
+
+
+def write_evaluation(
+    output: Path,
+    candidates: pd.DataFrame,
+    boxes: pd.DataFrame,
+    images: pd.DataFrame,
+    classes: list[str],
+    about: dict[str, Any],
+) -> dict[str, Any]:
+    """Scores candidates and writes ``metrics.json``, ``matches.csv``, ``candidates.csv`` and the curve.
+
+    Args:
+        output: The folder, replaced as a whole.
+        candidates: Columns of ``candidates.csv``.
+        boxes: The boxes table of the split.
+        images: The images table of the split.
+        classes: Class names.
+        about: What was evaluated; goes in front of the figures.
+
+    Returns:
+        The content of ``metrics.json``.
+    """
+    import json
+
+    from spore_yolo.evaluation.average_precision import average_precision
+    from spore_yolo.evaluation.metrics import compute_metrics
+    from spore_yolo.evaluation.operating_point import curve_of
+    from spore_yolo.evaluation.plots import plot_precision_recall
+    from spore_yolo.evaluation.scoring import matches_table, score_candidates
+    from spore_yolo.files.atomic import atomic_folder
+    from spore_yolo.labels.writers import write_csv
+
+    threshold = float(about["operating_point"]["detector"])
+    scored: Scored = score_candidates(candidates, boxes, images, classes, float(about["iou"]))
+    metrics = {
+        **about,
+        "slides": len(images),
+        "groups": int(images["group"].nunique()),
+        "megapixels": round(scored.megapixels, 3),
+        **compute_metrics(scored, threshold, average_precision(candidates, boxes, images, classes)),
+    }
+    with atomic_folder(output) as temporary:
+        (temporary / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
+        matches_table(scored, threshold).to_csv(temporary / "matches.csv", index=False)
+        write_csv(temporary / "candidates.csv", candidates)
+        curves = {name: curve_of(scored, [name]) for name in classes}
+        title = f"{about['dataset']}, {about['split']}"
+        plot_precision_recall(temporary / "precision_recall.png", curves, threshold, title)
+    return metrics

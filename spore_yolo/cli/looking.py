@@ -1,0 +1,98 @@
+"""Runs a detector over slides and puts what it finds into tables."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from spore_yolo.labels.table import COORDINATES
+from spore_yolo.labels.writers import CANDIDATE_COLUMNS
+
+if TYPE_CHECKING:
+    import supervision as sv
+
+    from spore_yolo.inference.pair import Pair
+
+
+@dataclass
+class Caps:
+    """Limits that were reached while looking; none may be silent."""
+
+    capped: list[str] = field(default_factory=list)
+    oversized: list[str] = field(default_factory=list)
+
+    def note(self, slide: str, candidates: sv.Detections) -> None:
+        """Remembers what limits a slide reached."""
+        if candidates.metadata["capped_tiles"]:
+            self.capped.append(slide)
+        if candidates.metadata["oversized"]:
+            self.oversized.append(slide)
+
+    def warnings(self, max_detections: int, largest_box: float) -> list[str]:
+        """A line for each limit that was reached."""
+        lines = []
+        if self.capped:
+            lines.append(
+                f"warning: a tile reached the cap of {max_detections} candidates on {_listed(self.capped)}; more spores"
+                " may lie there (max_detections_per_tile in pair.yaml)"
+            )
+        if self.oversized:
+            lines.append(
+                f"warning: objects larger than the largest labelled spore ({largest_box:.0f} px) were found on"
+                f" {_listed(self.oversized)}; at tile borders they may be cut or counted twice. Are these slides at the"
+                " magnification that the pair was trained at?"
+            )
+        return lines
+
+
+def candidates_table(slide: str, candidates: sv.Detections) -> pd.DataFrame:
+    """The candidates of one slide as rows with the columns of ``candidates.csv``."""
+    table = pd.DataFrame(
+        {
+            "slide": slide,
+            "class": candidates.data["class_name"],
+            "score": candidates.confidence,
+            "detector_score": candidates.data["detector_score"],
+            "class_score": candidates.data["class_score"],
+        }
+    )
+    corners = np.asarray(candidates.xyxy, dtype=np.float64).reshape(-1, 4)
+    table[COORDINATES] = corners
+    return table[CANDIDATE_COLUMNS]
+
+
+def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
+    """Tables of several slides in one; empty ones do not change the columns' types."""
+    full = [table for table in tables if len(table)]
+    if not full:
+        empty = pd.DataFrame({name: pd.Series(dtype="float64") for name in CANDIDATE_COLUMNS})
+        return empty.astype({"slide": "str", "class": "str"})
+    return pd.concat(full, ignore_index=True)
+
+
+def look_at(pair: Pair, slides: Iterable[tuple[str, Path]], total: int) -> tuple[pd.DataFrame, Caps]:
+    """The candidates of slides, with a progress bar.
+
+    Args:
+        pair: The pair that looks.
+        slides: Name and file of each slide.
+        total: How many there are.
+    """
+    from tqdm import tqdm
+
+    caps = Caps()
+    tables = []
+    for name, path in tqdm(slides, total=total, desc="looking", unit="slide"):
+        candidates = pair.candidates(path)
+        caps.note(name, candidates)
+        tables.append(candidates_table(name, candidates))
+    return joined(tables), caps
+
+
+def _listed(names: list[str]) -> str:
+    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

@@ -1,0 +1,85 @@
+"""Entry point of the program ``spore-yolo``."""
+
+from __future__ import annotations
+
+import argparse
+import errno
+import signal
+import sys
+from collections.abc import Sequence
+from types import FrameType
+
+import spore_yolo
+from spore_yolo.cli import describe, evaluate, import_dataset, predict, train_detector
+from spore_yolo.files.errors import SporeYoloError
+
+EPILOG = """\
+the way through:
+  spore-yolo import NAME --images DIR --labels PATH --format yolo
+  spore-yolo train-detector --dataset NAME
+  spore-yolo evaluate --run runs/NAME --dataset NAME --split test
+  spore-yolo predict --run runs/NAME --source slides/ --output found/
+
+exit codes: 0 done, 1 the work found a problem, 2 wrong usage
+"""
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """The parser of all commands; importing a command's heavy parts waits until it runs."""
+    parser = argparse.ArgumentParser(
+        prog="spore-yolo",
+        description="Finds the spores of plant diseases on microscope slides.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"spore-yolo {spore_yolo.__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
+    for module in (import_dataset, describe, train_detector, evaluate, predict):
+        module.add_parser(commands)
+    return parser
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs the program.
+
+    Args:
+        arguments: Command line without the program's name; ``None`` takes the process's own.
+
+    Returns:
+        The exit code: 0 done, 1 the work found a problem, 2 wrong usage.
+    """
+    parsed = build_parser().parse_args(arguments)
+    # A stop by the system ends like Ctrl-C, so that temporary files go in both cases.
+    previous = signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        parsed.run(parsed)
+    except SporeYoloError as error:
+        return _fail(str(error), error.exit_code)
+    except KeyboardInterrupt as interrupt:
+        return _fail(f"interrupted; {interrupt}" if str(interrupt) else "interrupted; nothing half done was left", 1)
+    except OSError as error:
+        where = f"{error.filename}: " if error.filename else ""
+        if error.errno in (errno.ENOSPC, errno.EDQUOT):
+            return _fail(f"{where}the disk is full; make room and run the command again, nothing half done was left", 1)
+        if error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            return _fail(f"{where}no permission ({error.strerror}); choose another place or mend the permissions", 1)
+        if isinstance(error, BrokenPipeError):
+            return 1
+        return _fail(f"{where}{error.strerror or error}", 1)
+    finally:
+        signal.signal(signal.SIGTERM, previous)
+    return 0
+
+
+def _interrupt(signal_number: int, frame: FrameType | None) -> None:
+    raise KeyboardInterrupt
+
+
+def _fail(message: str, code: int) -> int:
+    sys.stdout.flush()
+    print(f"spore-yolo: error: {message}", file=sys.stderr)
+    return code
+
+
+if __name__ == "__main__":
+    sys.exit(main())

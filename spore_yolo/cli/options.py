@@ -1,0 +1,68 @@
+"""Options that several commands share."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import Any
+
+Commands = Any  # argparse keeps the type of add_subparsers' result private
+
+
+def add_command(commands: Commands, name: str, summary: str, examples: str) -> argparse.ArgumentParser:
+    """Adds a command with its examples."""
+    parser: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary,
+        epilog=f"examples:\n{examples}",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    return parser
+
+
+def add_register(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--datasets``."""
+    parser.add_argument(
+        "--datasets", type=Path, default=Path("datasets.yaml"), help="the register of datasets (default: %(default)s)"
+    )
+
+
+def add_pair(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--pair`` and ``--run``, one of which is needed."""
+    choice = parser.add_mutually_exclusive_group(required=True)
+    choice.add_argument("--pair", type=Path, help="the pair's folder; loading a model runs code in it, so trust it")
+    choice.add_argument(
+        "--run", dest="training_run", type=Path, metavar="RUN", help="a run's folder: means --pair RUN/pair"
+    )
+
+
+def chosen_pair(arguments: argparse.Namespace) -> Path:
+    """The pair's folder from ``--pair`` or ``--run``."""
+    if arguments.pair is not None:
+        return Path(arguments.pair)
+    return Path(arguments.training_run) / "pair"
+
+
+def whole_number(text: str) -> int:
+    """A whole number of at least 1, for argparse."""
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, found {text}")
+    return value
+
+
+def positive(text: str) -> float:
+    """A number above 0, for argparse."""
+    value = float(text)
+    if not 0 < value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
+    return value
+
+
+def share(text: str) -> float:
+    """A number from 0 to 1, for argparse."""
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text}")
+    return value

@@ -1,0 +1,1 @@
+"""Evaluation: match, recall, precision, average precision, operating points, and what people see of them."""

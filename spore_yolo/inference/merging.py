@@ -1,0 +1,120 @@
+"""Joins what neighbouring tiles found, so that each spore counts once and touching spores stay apart.
+
+Candidates of one tile are never merged: telling spores apart is the detector's job, done by its NMS. A tile speaks only
+for spores whose centre lies in its core or in the narrow band beyond it, where the owner may have placed the centre on
+the other side; there it sees them whole. Candidates of *different* tiles that may then be the same spore are matched one
+to one, and of each match the candidate of the tile that owns the spore stays. Plain NMS over the joined tiles does
+neither: it merges spores that touch and keeps both halves of a spore that an edge cut.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import linear_sum_assignment
+from scipy.spatial import KDTree
+
+from spore_yolo.inference.tiling import BAND, JITTER, Tile, distance_to_core
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+TOLERANCE = 0.5
+"""Two candidates may be one spore if no edge differs by more than this share of the smaller one's size along its axis.
+
+Half is as far from spores that touch (their edges differ by a whole size) as from boxes that agree. The jitter is always
+allowed, which keeps touching spores apart down to ``4 * JITTER``: 16 pixels of the model.
+"""
+
+ROUNDING = 1e-6
+"""Pixels by which sums and differences of box edges may be off."""
+
+
+def merge_tiles(
+    boxes: Floats, scores: Floats, classes: Integers, tile_of: Integers, tiles: Sequence[Tile], scale: float = 1.0
+) -> Integers:
+    """Chooses the candidates that stay.
+
+    Args:
+        boxes: ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide.
+        scores: ``(N,)``, the detector's confidences.
+        classes: ``(N,)``, class numbers; of equally good matches, those of the same class are taken.
+        tile_of: ``(N,)``, the index in ``tiles`` of the tile that found each.
+        tiles: All tiles of the slide.
+        scale: Pixels of the model per pixel of the slide; the band and the jitter are pixels of the model.
+
+    Returns:
+        Indices of the candidates that stay, by falling score.
+    """
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    depth = np.empty(len(boxes))
+    for index, mine in _by_tile(tile_of):
+        depth[mine] = distance_to_core(centres[mine], tiles[index].core)
+    able = np.flatnonzero(depth <= BAND / scale)
+    # One fixed order of work, so that the order of the input cannot decide between equals.
+    able = able[np.lexsort((*boxes[able].T, classes[able], -scores[able], tile_of[able]))]
+
+    cluster = _match(boxes[able], scores[able], classes[able], tile_of[able], 2 * JITTER / scale)
+    # Of each cluster the candidate that is deepest in its own tile's realm; between owners, the surer one.
+    order = np.lexsort((-scores[able], depth[able], cluster))
+    first = np.ones(len(order), dtype=bool)
+    first[1:] = cluster[order][1:] != cluster[order][:-1]
+    winners = able[np.sort(order[first])]
+    return winners[np.argsort(-scores[winners], kind="stable")].astype(np.int64)
+
+
+def _match(boxes: Floats, scores: Floats, classes: Integers, tile_of: Integers, jitter: float) -> Integers:
+    """Numbers the clusters: candidates with the same number are one spore, at most one of each tile.
+
+    The tiles come one after another; each one's candidates are assigned to the clusters so far such that the sum of the
+    likenesses is largest. Taking the likeliest pair first would not do: where spores touch, it may take away a
+    neighbour's partner.
+
+    Args:
+        boxes, scores, classes, tile_of: As for ``merge_tiles``, sorted by tile.
+        jitter: Pixels of the slide by which two boxes of one spore may always differ.
+    """
+    cluster = np.arange(len(boxes))
+    one, other, likeness = _pairs(boxes, scores, classes, tile_of, jitter)
+    for _, mine in _by_tile(tile_of[one]):
+        rows, row = np.unique(one[mine], return_inverse=True)
+        columns, column = np.unique(cluster[other[mine]], return_inverse=True)
+        total = np.zeros((len(rows), len(columns)))
+        np.add.at(total, (row, column), likeness[mine])
+        chosen_row, chosen_column = linear_sum_assignment(total, maximize=True)
+        linked = total[chosen_row, chosen_column] > 0
+        cluster[rows[chosen_row[linked]]] = columns[chosen_column[linked]]
+    return cluster
+
+
+def _pairs(
+    boxes: Floats, scores: Floats, classes: Integers, tile_of: Integers, jitter: float
+) -> tuple[Integers, Integers, Floats]:
+    """Pairs of candidates of different tiles that may be one spore: the later tile's, the earlier tile's, likeness."""
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    allowed = np.maximum(jitter + ROUNDING, TOLERANCE * sizes)
+    # Each candidate looks only as far as its own size allows, so that a huge box does not make all others look far.
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    near = KDTree(centres).query_ball_point(centres, allowed.max(axis=1), p=np.inf) if len(boxes) else []
+    one = np.repeat(np.arange(len(boxes)), [len(found) for found in near])
+    other = np.fromiter((index for found in near for index in found), dtype=np.int64, count=len(one))
+    later = tile_of[one] > tile_of[other]
+    one, other = one[later], other[later]
+    gap = np.abs(boxes[one] - boxes[other]) / np.tile(np.minimum(allowed[one], allowed[other]), 2)
+    offset = gap.max(axis=1, initial=0)
+    alike = offset <= 1
+    one, other, offset = one[alike], other[alike], offset[alike]
+    # A spore often has a weak double, which may lie closer to the other tile's main candidate than that tile's own.
+    # The square of the lesser score, and a likeness that falls to no less than 9/16 by the rest, see to it that a double
+    # at most half as sure as the spore's main candidates never takes their place: 9/16 of 1 is more than twice 1/4.
+    likeness = np.minimum(scores[one], scores[other]) ** 2 * (1 - offset**2 / 4)
+    return one, other, np.where(classes[one] == classes[other], 1, 3 / 4) * likeness
+
+
+def _by_tile(tile_of: Integers) -> list[tuple[int, Integers]]:
+    """The tiles that occur, each with the positions where it does."""
+    order = np.argsort(tile_of, kind="stable")
+    numbers, begins = np.unique(tile_of[order], return_index=True)
+    return list(zip(numbers.tolist(), np.split(order, begins[1:]), strict=False))

@@ -1,0 +1,30 @@
+"""Errors that are meant for people."""
+
+from __future__ import annotations
+
+import pytest
+
+from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
+
+
+@pytest.mark.parametrize(
+    ("problem", "expected"),
+    [
+        pytest.param(Problem("a.csv", 3, "no class"), "a.csv:3: no class", id="file and line, as editors open it"),
+        pytest.param(Problem("a.jpg", None, "truncated"), "a.jpg: truncated", id="a file without lines"),
+    ],
+)
+def test_problem_as_text(problem: Problem, expected: str) -> None:
+    assert str(problem) == expected
+
+
+def test_input_problems_lists_all_of_them() -> None:
+    error = InputProblems(
+        "Two are wrong:", iter([Problem("a", 1, "one"), Problem("b", None, "two")]), "Mend the files."
+    )
+    assert str(error) == "Two are wrong:\n  a:1: one\n  b: two\nMend the files."
+    assert [problem.message for problem in error.problems] == ["one", "two"]
+
+
+def test_exit_codes() -> None:
+    assert (SporeYoloError.exit_code, UsageError.exit_code, InputProblems("", []).exit_code) == (1, 2, 1)

@@ -1,0 +1,175 @@
+"""Image files: size as displayed, and pixels."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from spore_yolo.files.images import EXIF_ORIENTATION, UnreadableImage, find_images, read_image, read_size
+
+STORED = (32, 16)
+"""Width and height as stored."""
+
+
+def save(path: Path, orientation: int | None = None) -> Path:
+    """An image of which no two corners are alike, so that every turn and every mirroring shows."""
+    pixels = np.zeros((STORED[1], STORED[0], 3), np.uint8)
+    pixels[:8, :16] = (250, 10, 10)
+    pixels[:8, 16:] = (10, 250, 10)
+    pixels[8:, :16] = (10, 10, 250)
+    exif = Image.Exif()
+    if orientation is not None:
+        exif[EXIF_ORIENTATION] = orientation
+    options = {".webp": {"lossless": True}, ".jpg": {"quality": 100, "subsampling": 0}}.get(path.suffix, {})
+    Image.fromarray(pixels).save(path, exif=exif, **options)
+    return path
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".webp"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_orientation(tmp_path: Path, suffix: str, orientation: int) -> None:
+    path = save(tmp_path / f"slide{suffix}", orientation)
+    with Image.open(path) as image:
+        expected = np.asarray(ImageOps.exif_transpose(image).convert("RGB"))
+
+    pixels = read_image(path)
+    size = read_size(path)
+
+    np.testing.assert_array_equal(pixels, expected)
+    assert (size.height, size.width) == pixels.shape[:2]
+    assert size.stored == STORED
+    assert size.orientation == orientation
+
+
+@pytest.mark.parametrize(
+    ("orientation", "corner"),
+    [
+        # Where the red quarter, at the top left as stored, is displayed (EXIF 2.3, tag 0x0112).
+        pytest.param(1, (0, 0), id="as stored"),
+        pytest.param(2, (0, -1), id="mirrored left to right"),
+        pytest.param(3, (-1, -1), id="turned by 180 degrees"),
+        pytest.param(4, (-1, 0), id="mirrored top to bottom"),
+        pytest.param(5, (0, 0), id="mirrored at the diagonal"),
+        pytest.param(6, (0, -1), id="turned to the right"),
+        pytest.param(7, (-1, -1), id="mirrored at the other diagonal"),
+        pytest.param(8, (-1, 0), id="turned to the left"),
+    ],
+)
+def test_pixels_are_upright(tmp_path: Path, orientation: int, corner: tuple[int, int]) -> None:
+    pixels = read_image(save(tmp_path / "slide.png", orientation))
+    assert pixels[corner].tolist() == [250, 10, 10]
+
+
+@pytest.mark.parametrize("orientation", [None, 0, 9, 700], ids=lambda value: f"orientation {value}")
+def test_orientation_without_meaning_counts_as_stored(tmp_path: Path, orientation: int | None) -> None:
+    path = save(tmp_path / "slide.png", orientation)
+    assert read_size(path).orientation == 1
+    assert (read_size(path).width, read_size(path).height) == STORED
+    assert read_image(path).shape == (16, 32, 3)
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
+def test_broken_exif_does_not_spoil_the_image(tmp_path: Path, suffix: str) -> None:
+    path = tmp_path / f"slide{suffix}"
+    prefix = b"Exif\0\0" if suffix == ".jpg" else b""
+    Image.new("RGB", STORED, (9, 9, 9)).save(path, exif=prefix + b"garbage and more garbage")
+    assert (read_size(path).width, read_size(path).height) == STORED
+    assert read_image(path).shape == (16, 32, 3)
+
+
+@pytest.mark.parametrize(
+    ("mode", "colour", "expected"),
+    [
+        pytest.param("RGB", (1, 2, 3), [1, 2, 3], id="colour"),
+        pytest.param("L", 7, [7, 7, 7], id="grey becomes three equal channels"),
+        pytest.param("1", 1, [255, 255, 255], id="black and white"),
+        pytest.param("RGBA", (1, 2, 3, 0), [1, 2, 3], id="transparency is dropped, not blended"),
+        pytest.param("LA", (7, 0), [7, 7, 7], id="transparent grey"),
+    ],
+)
+def test_modes(tmp_path: Path, mode: str, colour: int | tuple[int, ...], expected: list[int]) -> None:
+    Image.new(mode, (4, 2), colour).save(tmp_path / "slide.png")
+    pixels = read_image(tmp_path / "slide.png")
+    assert pixels.shape == (2, 4, 3)
+    assert pixels.dtype == np.uint8
+    assert pixels[1, 2].tolist() == expected
+
+
+@pytest.mark.parametrize("suffix", [".png", ".tif"])
+@pytest.mark.parametrize("turned", [False, True], ids=["as stored", "turned to the right"])
+def test_sixteen_bits_are_scaled_to_eight(tmp_path: Path, suffix: str, turned: bool) -> None:
+    # 65535 / 255 = 257: black stays black, white stays white, 0x8080 lies half way.
+    values = np.array([[0, 257, 0x8080, 65535]], np.uint16)
+    exif = Image.Exif()
+    exif[EXIF_ORIENTATION] = 6 if turned else 1
+    path = tmp_path / f"slide{suffix}"
+    Image.fromarray(values).save(path, exif=exif)
+    pixels = read_image(path)
+    assert pixels.dtype == np.uint8
+    assert pixels.shape == ((4, 1, 3) if turned else (1, 4, 3))
+    assert pixels.reshape(4, 3).tolist() == [[0] * 3, [1] * 3, [128] * 3, [255] * 3]
+
+
+@pytest.mark.parametrize("suffix", [".jpg", ".png", ".tif", ".bmp"])
+@pytest.mark.parametrize("kept", [0.5, 0.99], ids=["half of the file", "all but the end"])
+def test_truncated_image_is_refused(tmp_path: Path, suffix: str, kept: float) -> None:
+    path = tmp_path / f"slide{suffix}"
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(path)
+    content = path.read_bytes()
+    path.write_bytes(content[: int(len(content) * kept)])
+    assert read_size(path).width == 64, "the header alone is whole"
+    with pytest.raises(UnreadableImage, match=f"slide{suffix}.*truncated"):
+        read_image(path)
+
+
+@pytest.mark.parametrize("read", [read_size, read_image], ids=["size", "pixels"])
+@pytest.mark.parametrize(
+    "content",
+    [
+        pytest.param(b"", id="empty file"),
+        pytest.param(b"0 0.5 0.5 0.1 0.1\n" * 20, id="text renamed to .jpg"),
+        pytest.param(b"\xff\xd8\xff\xe0\x00\x10JF", id="a few bytes of a JPEG"),
+    ],
+)
+def test_no_image_is_refused(tmp_path: Path, read: object, content: bytes) -> None:
+    assert callable(read)
+    (tmp_path / "slide.jpg").write_bytes(content)
+    with pytest.raises(UnreadableImage, match=r"slide\.jpg"):
+        read(tmp_path / "slide.jpg")
+
+
+@pytest.mark.parametrize("read", [read_size, read_image], ids=["size", "pixels"])
+def test_missing_file_and_folder(tmp_path: Path, read: object) -> None:
+    assert callable(read)
+    with pytest.raises(UnreadableImage, match=r"slide\.jpg: no such file"):
+        read(tmp_path / "slide.jpg")
+    with pytest.raises(UnreadableImage, match="folder"):
+        read(tmp_path)
+
+
+def test_find_images(tmp_path: Path) -> None:
+    for name in [
+        "b.jpg",
+        "a.PNG",
+        "deep/er/c.tiff",
+        "notes.txt",
+        "no_suffix",
+        ".hidden.jpg",
+        ".cache/d.jpg",
+        "deep/.cache/e.jpg",
+    ]:
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (tmp_path / "folder.jpg").mkdir()
+    found = [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)]
+    assert found == ["a.PNG", "b.jpg", "deep/er/c.tiff"]
+
+
+def test_find_images_below_a_hidden_folder(tmp_path: Path) -> None:
+    (tmp_path / ".work").mkdir()
+    (tmp_path / ".work" / "a.jpg").touch()
+    assert find_images(tmp_path / ".work") == [tmp_path / ".work" / "a.jpg"], "the folder itself was asked for"

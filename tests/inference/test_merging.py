@@ -1,0 +1,496 @@
+"""Property tests of merging: a simulated detector looks at known spores tile by tile, and each must count once."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from spore_yolo.inference.merging import merge_tiles
+from spore_yolo.inference.tiling import BAND, JITTER, TileGrid, overlap_for
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+Generator = np.random.Generator
+
+LEAST_VISIBLE = 0.2
+"""The simulated detector reports a spore when a tile shows at least this share of its area."""
+
+SURE = (0.2, 0.95)
+ANY = (0.01, 1.0)
+
+LARGEST = 80
+SIZES = [(16, 16), (25, 25), (54, 18), (18, 54), (LARGEST, LARGEST), (LARGEST, 16)]
+
+thorough = settings(
+    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+)
+seeds = st.integers(0, 2**32 - 1)
+
+
+def grid_of(width: int, height: int, *, size: int = 640, largest: float = LARGEST, scale: float = 1.0) -> TileGrid:
+    return TileGrid(width, height, size, overlap_for(largest, scale))
+
+
+GRIDS = {
+    "four tiles": grid_of(1150, 1150),
+    "hardly larger than a tile": grid_of(700, 650),
+    "tiles beyond the next overlap too": grid_of(1240, 1240),
+    "nine tiles": grid_of(1200, 1200),
+}
+
+
+@dataclass(frozen=True)
+class Found:
+    """What the simulated detector reports: the arguments of ``merge_tiles``, and which spore each box shows."""
+
+    boxes: Floats
+    scores: Floats
+    classes: Integers
+    tile_of: Integers
+    spore: Integers
+
+    def merged(self, grid: TileGrid, scale: float = 1.0) -> Integers:
+        return merge_tiles(self.boxes, self.scores, self.classes, self.tile_of, grid.tiles, scale)
+
+    def take(self, indices: Integers) -> Found:
+        return Found(*(a[indices] for a in (self.boxes, self.scores, self.classes, self.tile_of, self.spore)))
+
+    def __add__(self, other: Found) -> Found:
+        mine, theirs = vars(self).values(), vars(other).values()
+        return Found(*(np.concatenate(both) for both in zip(mine, theirs, strict=True)))
+
+
+def detect(
+    spores: Floats,
+    grid: TileGrid,
+    rng: Generator,
+    *,
+    scores: tuple[float, float] = SURE,
+    extreme: bool = False,
+    scale: float = 1.0,
+    classes: int = 1,
+) -> Found:
+    """Every tile reports the spores that it shows, each edge off by up to the jitter, or by exactly the jitter."""
+    windows = np.array([tile.window for tile in grid.tiles], dtype=np.float64)[:, None, :]
+    shown = _clip(spores[None], windows)
+    visible = np.clip(shown[..., 2:] - shown[..., :2], 0, None).prod(axis=2)
+    tile_of, spore = np.nonzero(visible >= LEAST_VISIBLE * (spores[:, 2:] - spores[:, :2]).prod(axis=1))
+    shape = (len(spore), 4)
+    shift = rng.choice([-1.0, 1.0], shape) if extreme else rng.uniform(-1, 1, shape)
+    boxes = _clip(shown[tile_of, spore] + shift * JITTER / scale, windows[tile_of, 0])
+    return Found(
+        boxes, rng.uniform(*scores, len(spore)), rng.integers(0, classes, len(spore)), tile_of, spore.astype(np.int64)
+    )
+
+
+def _clip(boxes: Floats, windows: Floats) -> Floats:
+    low, high = np.tile(windows[..., :2], 2), np.tile(windows[..., 2:], 2)
+    return np.clip(boxes, low, high)
+
+
+def box(centre: tuple[float, float], size: tuple[float, float]) -> Floats:
+    (x, y), (width, height) = centre, size
+    return np.array([x - width / 2, y - height / 2, x + width / 2, y + height / 2])
+
+
+def borders(grid: TileGrid) -> tuple[float, float]:
+    """Where the first vertical and the first horizontal border run."""
+    return grid.tiles[0].core[2], grid.tiles[0].core[3]
+
+
+def reach(grid: TileGrid, size: tuple[float, float]) -> int:
+    """How far from the border a spore of that size can be before only one of two tiles shows it."""
+    first, second = grid.tiles[0], grid.tiles[1]
+    return math.ceil((first.x_max - second.x_min) / 2 + max(size))
+
+
+def steps(far: int) -> Floats:
+    """Offsets from a border: half pixels where tiles may disagree, then whole pixels, beyond 200 px every seventh."""
+    near = np.arange(-24, 24.5, 0.5)
+    middle = np.arange(25, min(far, 200) + 1)
+    wide = np.arange(200, far + 1, 7)
+    return np.concatenate([near, middle, -middle, wide, -wide])
+
+
+def across(kind: str, grid: TileGrid, size: tuple[float, float]) -> Iterator[tuple[float, float]]:
+    """Centres across a vertical border, a horizontal border, or along both diagonals of a corner of four tiles."""
+    x, y = borders(grid)
+    offsets = steps(reach(grid, size))
+    if kind == "vertical":
+        yield from ((x + d, grid.height / 7) for d in offsets)
+    elif kind == "horizontal":
+        yield from ((grid.width / 7, y + d) for d in offsets)
+    else:
+        yield from ((x + d, y + d) for d in offsets)
+        yield from ((x + d, y - d) for d in offsets)
+
+
+def inside(centre: tuple[float, float], size: tuple[float, float], grid: TileGrid) -> bool:
+    made = box(centre, size)
+    return bool((made[:2] >= 0).all() and made[2] <= grid.width and made[3] <= grid.height)
+
+
+def assert_each_once(found: Found, kept: Integers, spores: Floats, note: object, scale: float = 1.0) -> None:
+    """The kept boxes show every spore once, and each lies on its spore to within the jitter."""
+    assert sorted(found.spore[kept].tolist()) == list(range(len(spores))), note
+    assert np.abs(found.boxes[kept] - spores[found.spore[kept]]).max(initial=0) <= JITTER / scale + 1e-9, note
+
+
+# One spore
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("kind", ["vertical", "horizontal", "corner"])
+@pytest.mark.parametrize("size", SIZES)
+def test_one_spore_counts_once_wherever_it_lies(name: str, kind: str, size: tuple[float, float]) -> None:
+    grid, rng = GRIDS[name], np.random.default_rng(1)
+    for turn, centre in enumerate(across(kind, grid, size)):
+        if inside(centre, size, grid):
+            spores = box(centre, size)[None]
+            found = detect(spores, grid, rng, scores=(SURE, ANY)[turn % 2], extreme=turn % 4 < 3)
+            assert_each_once(found, found.merged(grid), spores, (centre, found))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (54, 18), (LARGEST, LARGEST)])
+def test_one_spore_counts_once_at_every_place_round_a_corner(size: tuple[float, float]) -> None:
+    grid, rng = GRIDS["four tiles"], np.random.default_rng(2)
+    x, y = borders(grid)
+    for dx, dy in itertools.product(np.arange(-15, 15.5, 1.5), repeat=2):
+        spores = box((x + dx, y + dy), size)[None]
+        found = detect(spores, grid, rng, extreme=True)
+        assert_each_once(found, found.merged(grid), spores, (dx, dy, found))
+
+
+@pytest.mark.parametrize("size", [(16, 16), (LARGEST, LARGEST)])
+@pytest.mark.parametrize("offset", [-12, -8, -4, -0.5, 0, 3.5, 4, 8, 12])
+def test_one_spore_counts_once_with_every_combination_of_extreme_jitters(
+    size: tuple[float, float], offset: float
+) -> None:
+    """Two tiles, the edges along x: all 16 ways in which the four of them can be off by exactly the jitter."""
+    grid = GRIDS["four tiles"]
+    spore = box((borders(grid)[0] + offset, 150), size)
+    for shifts in itertools.product((-JITTER, JITTER), repeat=4):
+        boxes = np.stack([spore, spore])
+        boxes[:, [0, 2]] += np.reshape(shifts, (2, 2))
+        for scores in ((0.9, 0.3), (0.3, 0.9), (0.5, 0.5)):
+            kept = merge_tiles(boxes, np.array(scores), np.zeros(2, np.int64), np.array([0, 1]), grid.tiles)
+            assert len(kept) == 1, (shifts, scores)
+
+
+# Spores that touch
+
+TOUCHING = {
+    "side by side": ((20, 20), (20, 20), (20, 0)),
+    "one above the other": ((20, 20), (20, 20), (0, 20)),
+    "diagonal": ((20, 20), (20, 20), (20, 20)),
+    "shifted": ((20, 20), (20, 20), (20, 9)),
+    "the smallest that are told apart": ((17, 17), (17, 17), (17, 0)),
+    "large": ((60, 60), (60, 60), (60, 0)),
+    "large and small": ((LARGEST, LARGEST), (20, 20), (50, 0)),
+    "long sides overlapping": ((18, 54), (18, 54), (17, 0)),
+    "tips overlapping": ((54, 18), (54, 18), (48, 3)),
+    "crossing tips": ((54, 18), (18, 54), (32, 30)),
+}
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("kind", ["vertical", "horizontal", "corner"])
+@pytest.mark.parametrize("pair", TOUCHING)
+def test_touching_spores_stay_two(name: str, kind: str, pair: str) -> None:
+    grid, rng = GRIDS[name], np.random.default_rng(3)
+    one, other, (dx, dy) = TOUCHING[pair]
+    x, y = borders(grid)
+    for turn, (cx, cy) in enumerate(across(kind, grid, one)):
+        # Beyond 100 px only cut spores are left to see; a third of the places is enough there.
+        if turn % 3 and max(abs(cx - x) * (kind != "horizontal"), abs(cy - y) * (kind != "vertical")) > 100:
+            continue
+        first, second = (cx - dx / 2, cy - dy / 2), (cx + dx / 2, cy + dy / 2)
+        if inside(first, one, grid) and inside(second, other, grid):
+            spores = np.stack([box(first, one), box(second, other)])
+            found = detect(spores, grid, rng, scores=(SURE, ANY)[turn % 2], extreme=turn % 4 < 3)
+            assert_each_once(found, found.merged(grid), spores, (cx, cy, found))
+
+
+@pytest.mark.parametrize("offset", [-10, -4, 0, 4, 10])
+def test_touching_spores_stay_two_with_every_combination_of_extreme_jitters(offset: float) -> None:
+    """Two spores, two tiles, the edges along x: all 256 ways, with scores that lead a matcher astray."""
+    grid = GRIDS["four tiles"]
+    x = borders(grid)[0] + offset
+    spores = np.stack([box((x - 10, 150), (20, 20)), box((x + 10, 150), (20, 20))])
+    tile_of = np.array([0, 0, 1, 1])
+    for shifts in itertools.product((-JITTER, JITTER), repeat=8):
+        boxes = np.concatenate([spores, spores])
+        boxes[:, [0, 2]] += np.reshape(shifts, (4, 2))
+        for scores in ((0.95, 0.2, 0.2, 0.95), (0.2, 0.95, 0.95, 0.2), (0.5, 0.5, 0.5, 0.5)):
+            kept = merge_tiles(boxes, np.array(scores), np.zeros(4, np.int64), tile_of, grid.tiles)
+            assert sorted(kept % 2) == [0, 1], (shifts, scores)
+
+
+def test_touching_spores_that_one_tile_each_detects_stay_two() -> None:
+    grid = GRIDS["four tiles"]
+    x = borders(grid)[0]
+    spores = np.stack([box((x - 9, 150), (18, 18)), box((x + 9, 150), (18, 18))])
+    for shifts in itertools.product((-JITTER, JITTER), repeat=4):
+        boxes = spores.copy()
+        boxes[:, [0, 2]] += np.reshape(shifts, (2, 2))
+        for tile_of in ([0, 1], [1, 0]):
+            # Seen by the wrong tile each, a spore is kept while its centre is in the band: depth 9 minus a shift.
+            centres = boxes[:, [0, 2]].mean(axis=1)
+            depth = np.maximum(0, (centres - x) * np.where(np.array(tile_of) == 0, 1, -1))
+            kept = merge_tiles(boxes, np.full(2, 0.5), np.zeros(2, np.int64), np.array(tile_of), grid.tiles)
+            assert sorted(kept) == np.flatnonzero(depth <= BAND).tolist(), (shifts, tile_of)
+
+
+# Crowds
+
+
+def crowd(grid: TileGrid, rng: Generator, count: int, smallest: int, largest: int, spread: float = 60) -> Floats:
+    """Up to that many spores near the borders, none overlapping another, many of them touching one."""
+    spores = np.zeros((0, 4))
+    corners = sorted({(tile.core[2], tile.core[3]) for tile in grid.tiles if np.isfinite(tile.core[2:]).all()})
+    for _ in range(count * 6):
+        size = rng.integers(smallest, largest, 2, endpoint=True).astype(float)
+        size = np.minimum(size, 3 * size.min())
+        if len(spores) and rng.random() < 0.6:
+            # Put it against a spore that lies there, sharing an edge.
+            against = spores[rng.integers(len(spores))]
+            low = rng.uniform(against[:2] - size, against[2:])
+            axis = rng.integers(2)
+            low[axis] = against[axis + 2] if rng.random() < 0.5 else against[axis] - size[axis]
+        else:
+            centre = np.array(corners[rng.integers(len(corners))]) + rng.uniform(-spread, spread, 2)
+            # Away from the corner too, along one of its borders.
+            axis = rng.integers(2)
+            centre[axis] += rng.choice([0, 1]) * rng.uniform(-250, 250)
+            low = centre - size / 2
+        low = np.round(low * 2) / 2
+        new = np.concatenate([low, low + size])
+        if (new[:2] < 0).any() or new[2] > grid.width or new[3] > grid.height:
+            continue
+        apart = (new[:2] >= spores[:, 2:]) | (new[2:] <= spores[:, :2])
+        if apart.any(axis=1).all():
+            spores = np.concatenate([spores, new[None]])
+        if len(spores) == count:
+            break
+    return spores
+
+
+@pytest.mark.parametrize("name", GRIDS)
+@pytest.mark.parametrize("smallest", [17, 30])
+@thorough
+@given(seed=seeds, count=st.integers(30, 60), extreme=st.booleans(), scores=st.sampled_from([SURE, ANY]))
+def test_crowds_are_counted_exactly(
+    name: str, smallest: int, seed: int, count: int, extreme: bool, scores: tuple[float, float]
+) -> None:
+    grid, rng = GRIDS[name], np.random.default_rng(seed)
+    spores = crowd(grid, rng, count, smallest, LARGEST)
+    assert len(spores) >= 15
+    found = detect(spores, grid, rng, extreme=extreme, scores=scores, classes=2)
+    assert_each_once(found, found.merged(grid), spores, seed)
+
+
+# Other promises
+
+
+def test_candidates_of_one_tile_are_never_merged() -> None:
+    grid = GRIDS["four tiles"]
+    x, y = borders(grid)
+    same = np.tile(box((x, y), (30, 30)), (7, 1))
+    for tile in range(4):
+        kept = merge_tiles(same, np.linspace(0.9, 0.3, 7), np.zeros(7, np.int64), np.full(7, tile), grid.tiles)
+        assert kept.tolist() == list(range(7))
+
+
+@thorough
+@given(seed=seeds, copies=st.lists(st.integers(1, 4), min_size=4, max_size=4))
+def test_as_many_stay_as_the_tile_that_saw_most_reports(seed: int, copies: list[int]) -> None:
+    """Boxes too alike to be told apart: no tile's boxes are merged, and none of one tile is added to another's."""
+    grid, rng = GRIDS["four tiles"], np.random.default_rng(seed)
+    tile_of = np.repeat(np.arange(4), copies)
+    boxes = box(borders(grid), (30, 30)) + rng.uniform(-2, 2, (len(tile_of), 4))
+    kept = merge_tiles(boxes, rng.uniform(*SURE, len(boxes)), np.zeros(len(boxes), np.int64), tile_of, grid.tiles)
+    assert len(kept) == max(copies)
+
+
+def with_doubles(spores: Floats, grid: TileGrid, rng: Generator, extreme: bool) -> Found:
+    main = detect(spores, grid, rng, extreme=extreme, classes=2)
+    return main + detect(spores, grid, rng, extreme=extreme, scores=(0.02, 0.1), classes=2)
+
+
+@pytest.mark.parametrize("kind", ["vertical", "horizontal", "corner"])
+@pytest.mark.parametrize("size", [(16, 16), (54, 18), (LARGEST, LARGEST)])
+def test_weak_doubles_do_not_disturb_one_spore(kind: str, size: tuple[float, float]) -> None:
+    grid, rng = GRIDS["four tiles"], np.random.default_rng(4)
+    for turn, centre in enumerate(across(kind, grid, size)):
+        spores = box(centre, size)[None]
+        found = with_doubles(spores, grid, rng, turn % 4 < 3)
+        kept = found.merged(grid)
+        assert_each_once(found, kept[found.scores[kept] >= 0.2], spores, (centre, found))
+
+
+@thorough
+@given(seed=seeds, extreme=st.booleans(), name=st.sampled_from(sorted(GRIDS)))
+def test_weak_doubles_do_not_disturb_a_crowd(seed: int, extreme: bool, name: str) -> None:
+    grid, rng = GRIDS[name], np.random.default_rng(seed)
+    spores = crowd(grid, rng, 40, 17, 50)
+    found = with_doubles(spores, grid, rng, extreme)
+    kept = found.merged(grid)
+    assert_each_once(found, kept[found.scores[kept] >= 0.2], spores, seed)
+
+
+def test_main_candidates_of_different_classes_match_before_weak_ones_of_the_same() -> None:
+    """A detector that hesitates between two classes reports both; the tiles may disagree which is the surer."""
+    grid = GRIDS["four tiles"]
+    boxes = np.tile(box((borders(grid)[0], 150), (30, 30)), (4, 1)) + np.array([[-1], [0], [0], [-1]])
+    scores, classes = np.array([0.6, 0.1, 0.1, 0.6]), np.array([0, 1, 0, 1])
+    kept = merge_tiles(boxes, scores, classes, np.array([0, 0, 1, 1]), grid.tiles)
+    assert sorted(scores[kept]) == [0.1, 0.6]
+
+
+def test_candidates_as_sure_as_each_other_match_within_their_class() -> None:
+    grid = GRIDS["four tiles"]
+    boxes = np.tile(box((borders(grid)[0], 150), (30, 30)), (4, 1))
+    classes = np.array([0, 1, 1, 0])
+    kept = merge_tiles(boxes, np.array([0.5, 0.51, 0.5, 0.51]), classes, np.array([0, 0, 1, 1]), grid.tiles)
+    assert sorted(classes[kept]) == [0, 1]
+
+
+@pytest.mark.parametrize("axis", [0, 1])
+@pytest.mark.parametrize("tile", [0, 1])
+@pytest.mark.parametrize("scale", [0.5, 1.0, 2.0])
+def test_what_one_tile_alone_detects_stays_up_to_the_band(axis: int, tile: int, scale: float) -> None:
+    grid = grid_of(1150, 1150, scale=scale) if scale >= 1 else grid_of(1100, 1100, scale=scale)
+    tile_index = tile * (1 if axis == 0 else 2)
+    outwards = -1 if tile else 1
+    for offset in np.arange(-60, 60, 0.5):
+        centre = [150.0, 150.0]
+        centre[axis] = borders(grid)[axis] + outwards * offset
+        boxes = box((centre[0], centre[1]), (20, 30))[None]
+        one, zero = np.array([0.5]), np.zeros(1, np.int64)
+        kept = merge_tiles(boxes, one, zero, np.array([tile_index]), grid.tiles, scale)
+        assert len(kept) == int(offset <= BAND / scale), offset
+
+
+@pytest.mark.parametrize("offset", np.arange(-10, 10.5, 0.5))
+def test_a_spore_of_two_classes_counts_once(offset: float) -> None:
+    grid = GRIDS["four tiles"]
+    boxes = np.tile(box((borders(grid)[0] + offset, 150), (30, 30)), (2, 1))
+    for classes, scores in itertools.product(((0, 1), (1, 0)), ((0.9, 0.2), (0.2, 0.9), (0.5, 0.5))):
+        kept = merge_tiles(boxes, np.array(scores), np.array(classes), np.array([0, 1]), grid.tiles)
+        # The owner's word counts, not the surer one's.
+        assert kept.tolist() == [0 if offset < 0 else 1]
+
+
+def test_of_two_owners_the_surer_stays() -> None:
+    grid = GRIDS["four tiles"]
+    boxes = np.tile(box((borders(grid)[0], 150), (30, 30)), (2, 1)) + np.array([[-2], [2]])
+    for scores in ((0.9, 0.2), (0.2, 0.9)):
+        kept = merge_tiles(boxes, np.array(scores), np.zeros(2, np.int64), np.array([0, 1]), grid.tiles)
+        assert kept.tolist() == [int(np.argmax(scores))]
+
+
+def test_nothing_in_nothing_out() -> None:
+    none = np.zeros(0, np.int64)
+    kept = merge_tiles(np.zeros((0, 4)), np.zeros(0), none, none, GRIDS["four tiles"].tiles)
+    assert kept.shape == (0,) and kept.dtype == np.int64
+
+
+@thorough
+@given(seed=seeds, count=st.integers(1, 40))
+def test_a_slide_of_one_tile_keeps_everything_by_falling_score(seed: int, count: int) -> None:
+    rng = np.random.default_rng(seed)
+    grid = grid_of(600, 400)
+    low = rng.uniform(0, 380, (count, 2))
+    boxes = np.concatenate([low, low + rng.uniform(1, 20, (count, 2))], axis=1)
+    scores = rng.uniform(*ANY, count)
+    kept = merge_tiles(boxes, scores, rng.integers(0, 3, count), np.zeros(count, np.int64), grid.tiles)
+    assert kept.tolist() == np.argsort(-scores).tolist()
+
+
+@thorough
+@given(seed=seeds, name=st.sampled_from(sorted(GRIDS)))
+def test_the_order_of_the_input_does_not_matter(seed: int, name: str) -> None:
+    grid, rng = GRIDS[name], np.random.default_rng(seed)
+    found = with_doubles(crowd(grid, rng, 40, 8, 50), grid, rng, extreme=True)
+    order = rng.permutation(len(found.boxes))
+    kept, shuffled = found.merged(grid), found.take(order).merged(grid)
+    assert order[shuffled].tolist() == kept.tolist()
+    assert (np.diff(found.scores[kept]) <= 0).all()
+
+
+@pytest.mark.parametrize("scale", [0.5, 2.0])
+@pytest.mark.parametrize("kind", ["vertical", "horizontal", "corner"])
+def test_band_and_jitter_are_pixels_of_the_model(scale: float, kind: str) -> None:
+    """Everything measured in pixels of the model is as at scale 1: 16 of them for one spore, 20 for two that touch."""
+    grid, rng = grid_of(1200, 1200, size=round(640 / scale), scale=scale), np.random.default_rng(5)
+    if scale < 1:
+        grid = grid_of(2400, 2400, size=round(640 / scale), scale=scale)
+    small, side = 16 / scale, 20 / scale
+    for turn, (x, y) in enumerate(across(kind, grid, (LARGEST, LARGEST))):
+        one = box((x, y), [(small, small), (LARGEST, LARGEST)][turn % 2])[None]
+        two = np.stack([box((x - side / 2, y), (side, side)), box((x + side / 2, y), (side, side))])
+        for spores in (one, two):
+            found = detect(spores, grid, rng, extreme=turn % 4 < 3, scale=scale)
+            assert_each_once(found, found.merged(grid, scale), spores, (x, y, found), scale)
+
+
+def most_alike(found: Found, grid: TileGrid) -> int:
+    """The count by brute force, from geometry alone: of all ways to part the boxes into spores, those that put no two
+    boxes of one tile together and no two whose edges differ by more than two jitters; the fewest parts that do."""
+    depth = np.array([_depth(b, grid.tiles[t].core) for b, t in zip(found.boxes, found.tile_of, strict=True)])
+    able = np.flatnonzero(depth <= BAND)
+    gap = np.abs(found.boxes[:, None] - found.boxes[None]).max(axis=2)
+    fewest = len(able)
+    stack: list[tuple[int, list[list[int]]]] = [(0, [])]
+    while stack:
+        at, parts = stack.pop()
+        if len(parts) >= fewest and at < len(able):
+            continue
+        if at == len(able):
+            fewest = min(fewest, len(parts))
+            continue
+        new = int(able[at])
+        for index, part in enumerate(parts):
+            if all(found.tile_of[i] != found.tile_of[new] and gap[i, new] <= 2 * JITTER + 1e-9 for i in part):
+                stack.append((at + 1, [*parts[:index], [*part, new], *parts[index + 1 :]]))
+        stack.append((at + 1, [*parts, [new]]))
+    return fewest
+
+
+def _depth(found: Floats, core: Sequence[float]) -> float:
+    x, y = (found[0] + found[2]) / 2, (found[1] + found[3]) / 2
+    return float(max(0.0, core[0] - x, x - core[2], core[1] - y, y - core[3]))
+
+
+@settings(thorough, max_examples=200)
+@given(seed=seeds, count=st.integers(1, 5), extreme=st.booleans(), name=st.sampled_from(sorted(GRIDS)))
+def test_brute_force_finds_the_same_count(seed: int, count: int, extreme: bool, name: str) -> None:
+    grid, rng = GRIDS[name], np.random.default_rng(seed)
+    spores = crowd(grid, rng, count, 17, 40, spread=15)
+    found = detect(spores, grid, rng, extreme=extreme, scores=ANY)
+    assert len(found.merged(grid)) == most_alike(found, grid) == len(spores)
+
+
+# The work
+
+
+def test_a_crowded_slide_with_odd_boxes_needs_little_work() -> None:
+    """A few huge weak boxes must not make every candidate look at every other."""
+    grid, rng = grid_of(6000, 6000), np.random.default_rng(6)
+    places = np.stack(np.meshgrid(np.arange(40, 5960, 60), np.arange(40, 5960, 60)), axis=-1).reshape(-1, 2)
+    spores = np.concatenate([places - 15, places + 15], axis=1).astype(np.float64)
+    main = detect(spores, grid, rng)
+    huge = detect(
+        np.array([[10, 10, 600, 600], [2000, 2000, 2600, 2600]], dtype=np.float64), grid, rng, scores=(0, 0.1)
+    )
+    found = main + huge
+    kept = found.merged(grid)
+    assert_each_once(main, kept[kept < len(main.boxes)], spores, "")

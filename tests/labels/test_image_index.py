@@ -1,0 +1,144 @@
+"""Which image a label file means."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path, PurePosixPath
+
+import pytest
+
+from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.images import ImageSize
+from spore_yolo.labels.image_index import ImageIndex
+
+SaveImage = Callable[..., Path]
+
+
+@pytest.fixture
+def index_of(tmp_path: Path, save_image: SaveImage) -> Callable[[list[str]], ImageIndex]:
+    """An index of images with the names given."""
+
+    def make(names: list[str]) -> ImageIndex:
+        for name in names:
+            save_image(tmp_path / "pictures" / name, 4, 3)
+        return ImageIndex(tmp_path / "pictures")
+
+    return make
+
+
+IndexOf = Callable[[list[str]], ImageIndex]
+
+
+def test_sizes_are_those_of_the_displayed_images(tmp_path: Path, save_image: SaveImage) -> None:
+    save_image(tmp_path / "z.png", 10, 20)
+    save_image(tmp_path / "deep" / "turned.jpg", 10, 20, orientation=6)
+    (tmp_path / "notes.txt").touch()
+    index = ImageIndex(tmp_path)
+    assert index.sizes == {"deep/turned.jpg": ImageSize(20, 10, 6), "z.png": ImageSize(10, 20)}
+    assert list(index.sizes) == sorted(index.sizes)
+    assert index.problems == []
+
+
+def test_an_unreadable_image_is_a_problem_but_known_by_name(tmp_path: Path, save_image: SaveImage) -> None:
+    save_image(tmp_path / "good.jpg")
+    (tmp_path / "bad.jpg").write_text("no image")
+    index = ImageIndex(tmp_path)
+    assert list(index.sizes) == ["good.jpg"]
+    assert [(problem.file, problem.line) for problem in index.problems] == [(tmp_path / "bad.jpg", None)]
+    assert str(index.problems[0]).count("bad.jpg") == 1, "the file is named once"
+    assert index.find("bad.jpg") == "bad.jpg"
+    assert index.find_for_label(PurePosixPath("bad.txt")) == "bad.jpg"
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        pytest.param("nowhere", "nothing", id="no such folder"),
+        pytest.param("file.jpg", "a file", id="a file in place of a folder"),
+        pytest.param("empty", "expected images", id="a folder without images"),
+    ],
+)
+def test_no_images(tmp_path: Path, path: str, message: str) -> None:
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "empty" / "a.txt").touch()
+    (tmp_path / "file.jpg").touch()
+    with pytest.raises(SporeYoloError, match=message):
+        ImageIndex(tmp_path / path)
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "expected"),
+    [
+        pytest.param(["a.jpg", "b.jpg"], "a.jpg", "a.jpg", id="a bare name"),
+        pytest.param(["deep/a.jpg"], "a.jpg", "deep/a.jpg", id="a bare name of an image further down"),
+        pytest.param(["deep/a.jpg"], "deep/a.jpg", "deep/a.jpg", id="a relative path"),
+        pytest.param(["deep/a.jpg"], "./deep/a.jpg", "deep/a.jpg", id="a relative path with a dot"),
+        pytest.param(["a.jpg"], "/home/anna/slides/a.jpg", "a.jpg", id="an absolute path of another machine"),
+        pytest.param(["deep/a.jpg"], r"C:\slides\deep\a.jpg", "deep/a.jpg", id="an absolute path of Windows"),
+        pytest.param(["a.jpg", "deep/a.jpg"], "a.jpg", "a.jpg", id="the exact path comes first"),
+        pytest.param(["x/a.jpg", "y/a.jpg"], "y/a.jpg", "y/a.jpg", id="same name in two folders"),
+        pytest.param(
+            ["x/a.jpg", "y/a.jpg"], "/data/y/a.jpg", "y/a.jpg", id="the folder tells, also below another root"
+        ),
+        pytest.param(["x/a.jpg", "y/a.jpg"], r"D:\data\x\a.jpg", "x/a.jpg", id="the folder tells, with backslashes"),
+        pytest.param(["1/x/a.jpg", "2/x/a.jpg"], "/d/2/x/a.jpg", "2/x/a.jpg", id="the longest tail wins"),
+        pytest.param(["a.jpg", "a.png"], "a.png", "a.png", id="the suffix tells"),
+        pytest.param(["a b (1).jpg"], "a b (1).jpg", "a b (1).jpg", id="blanks and brackets"),
+    ],
+)
+def test_find(index_of: IndexOf, names: list[str], asked: str, expected: str) -> None:
+    assert index_of(names).find(asked) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "message"),
+    [
+        pytest.param(["a.jpg"], "c.jpg", "unknown image.*c.jpg", id="no such image"),
+        pytest.param(["a.jpg"], "", "unknown image", id="an empty name"),
+        pytest.param(["a.jpg"], "a.png", "unknown image", id="another suffix is another file"),
+        pytest.param(["x/a.jpg", "y/a.jpg"], "a.jpg", "x/a.jpg, y/a.jpg", id="two images fit, both are named"),
+        pytest.param(["x/a.jpg", "y/a.jpg"], "/data/z/a.jpg", "x/a.jpg, y/a.jpg", id="the folder does not help"),
+    ],
+)
+def test_find_fails(index_of: IndexOf, names: list[str], asked: str, message: str) -> None:
+    with pytest.raises(LookupError, match=message):
+        index_of(names).find(asked)
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "expected"),
+    [
+        pytest.param(["a.jpg", "b.jpg"], "b.txt", "b.jpg", id="side by side"),
+        pytest.param(["a.b.jpg"], "a.b.txt", "a.b.jpg", id="a dot in the name"),
+        pytest.param(
+            ["train/images/a.jpg", "valid/images/a.jpg"],
+            "valid/labels/a.txt",
+            "valid/images/a.jpg",
+            id="Roboflow: a folder a split, images and labels inside",
+        ),
+        pytest.param(
+            ["images/train/a.jpg", "images/val/a.jpg"],
+            "labels/val/a.txt",
+            "images/val/a.jpg",
+            id="Ultralytics: images and labels, a folder a split inside",
+        ),
+        pytest.param(["train/a.jpg", "val/a.jpg"], "train/a.txt", "train/a.jpg", id="two trees of one shape"),
+        pytest.param(["deep/a.jpg"], "a.txt", "deep/a.jpg", id="labels in one folder, images further down"),
+        pytest.param(["a.jpg"], "deep/a.txt", "a.jpg", id="images in one folder, labels further down"),
+    ],
+)
+def test_find_for_label(index_of: IndexOf, names: list[str], label: str, expected: str) -> None:
+    assert index_of(names).find_for_label(PurePosixPath(label)) == expected
+
+
+@pytest.mark.parametrize(
+    ("names", "label", "message"),
+    [
+        pytest.param(["a.jpg"], "c.txt", "unknown image", id="no image of that stem"),
+        pytest.param(["a.jpg", "a.png"], "a.txt", "a.jpg, a.png", id="two images of that stem"),
+        pytest.param(["x/a.jpg", "y/a.jpg"], "a.txt", "x/a.jpg, y/a.jpg", id="two folders have one"),
+    ],
+)
+def test_find_for_label_fails(index_of: IndexOf, names: list[str], label: str, message: str) -> None:
+    with pytest.raises(LookupError, match=message):
+        index_of(names).find_for_label(PurePosixPath(label))
