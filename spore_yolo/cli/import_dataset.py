@@ -5,12 +5,13 @@ from __future__ import annotations
 import argparse
 import re
 from pathlib import Path
+from typing import Any
 
 from spore_yolo.cli.options import Commands, add_command, add_register, positive
 
 EXAMPLES = """\
   spore-yolo import rust --images slides/ --labels labels/ --format yolo --classes classes.yaml
-  spore-yolo import farm --images slides/ --labels farm.json --format coco --group-by '(trap[0-9]+)' --targets Alternaria
+  spore-yolo import farm --images slides/ --labels farm.json --format coco --group-by '(trap[0-9]+)' --targets A,B
   spore-yolo import cells --images JPEGImages/ --labels Annotations/ --format voc --skip-bad
 
 classes.yaml has up to three parts:
@@ -36,7 +37,9 @@ def add_parser(commands: Commands) -> None:
         " (default: the source image)",
     )
     parser.add_argument(
-        "--split", default="60,20,20", help="percent for train,val,test[,calibration] (default: %(default)s)"
+        "--split",
+        default="60,20,20",
+        help="percent for train,val,test[,calibration] (default: %(default)s), or a CSV file with group,split",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="decides between equally good splits (default: %(default)s)"
@@ -61,7 +64,6 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Imports and prints what was imported."""
     from spore_yolo.dataset.importing import ImportOptions, import_dataset
-    from spore_yolo.dataset.split import parse_shares
     from spore_yolo.dataset.summary import summary_text
     from spore_yolo.files.errors import UsageError
 
@@ -72,7 +74,7 @@ def run(arguments: argparse.Namespace) -> None:
         images=arguments.images,
         labels=arguments.labels,
         label_format=arguments.format,
-        shares=parse_shares(arguments.split),
+        **_split(arguments.split),
         seed=arguments.seed,
         group_by=arguments.group_by,
         class_map=arguments.classes,
@@ -93,6 +95,12 @@ def run(arguments: argparse.Namespace) -> None:
     if not result.changed:
         print("nothing has changed since the last import")
     print(f"\nnext: spore-yolo train-detector --dataset {arguments.name}")
+
+
+def _split(text: str) -> dict[str, Any]:
+    from spore_yolo.dataset.split import parse_shares
+
+    return {"split_file": Path(text)} if text.lower().endswith(".csv") else {"shares": parse_shares(text)}
 
 
 def _columns(text: str) -> dict[str, str]:

@@ -38,7 +38,11 @@ def source_of(image: str) -> str:
 
 
 def sources_of(images: Iterable[str]) -> dict[str, str]:
-    """The source of each image. Images that differ only in their suffix keep it, so that they stay two sources."""
+    """The source of each image.
+
+    Images that differ only in their suffix keep it, so that they stay two sources. An original ``NAME.png`` that lies
+    beside its variants ``NAME_png.rf.HASH.jpg`` belongs to them.
+    """
     images = list(images)
     sources = {image: source_of(image) for image in images}
     plain: dict[str, list[str]] = defaultdict(list)
@@ -48,6 +52,13 @@ def sources_of(images: Iterable[str]) -> dict[str, str]:
     for twins in plain.values():
         if len(twins) > 1:
             sources |= {image: image for image in twins}
+    variants = {source for image, source in sources.items() if VARIANT.match(PurePosixPath(image).stem)}
+    for image in images:
+        path = PurePosixPath(image)
+        folders = [part for part in path.parent.parts if part.lower() not in SPLIT_FOLDERS]
+        exported = PurePosixPath(*folders, f"{path.stem}_{path.suffix.removeprefix('.')}").as_posix()
+        if exported in variants:
+            sources[image] = exported
     return sources
 
 

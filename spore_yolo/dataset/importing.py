@@ -14,7 +14,7 @@ from tqdm import tqdm
 
 from spore_yolo.dataset.groups import groups_of, sources_of
 from spore_yolo.dataset.register import DatasetEntry, relative_to_register, write_entry
-from spore_yolo.dataset.split import split_groups
+from spore_yolo.dataset.split import given_split, read_split, split_groups
 from spore_yolo.dataset.store import IMAGE_COLUMNS, SPARE, Dataset, load_dataset, read_manifest
 from spore_yolo.dataset.yolo_layout import write_layout
 from spore_yolo.files.atomic import atomic_folder
@@ -38,6 +38,7 @@ class ImportOptions:
     labels: Path
     label_format: str
     shares: tuple[int, ...] = (60, 20, 20)
+    split_file: Path | None = None
     seed: int = 0
     group_by: str | None = None
     class_map: Path | None = None
@@ -99,7 +100,7 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
         )
     if not hashes:
         raise SporeYoloError(f"{options.images}: no image is left to import")
-    if checked.table.empty:
+    if checked.table["ignored"].all():
         raise SporeYoloError(
             f"{options.labels}: expected boxes, found none that belong to an image of {options.images};"
             " there is nothing to learn from"
@@ -124,13 +125,28 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
         }
     )
     old_groups: dict[str, str] = dict(previous["groups"]) if previous else {}
-    dealt = split_groups(_counts(images, checked.table, classes), options.shares, options.seed, old_groups)
+    counts = _counts(images, checked.table, classes)
+    if options.split_file is None:
+        dealt = split_groups(counts, options.shares, options.seed, old_groups)
+    else:
+        dealt = given_split(counts, read_split(options.split_file), options.split_file)
+        moved = [group for group in dealt if old_groups.get(group, dealt[group]) != dealt[group]]
+        if moved:
+            raise UsageError(
+                f"--split: {options.split_file} moves groups that were imported in another split: {', '.join(moved)};"
+                " use --force to begin anew"
+            )
     images["split"] = _one_variant(images, images["group"].map(dealt), previous)
     images = images[IMAGE_COLUMNS]
 
-    manifest = _manifest(options, images, checked.table, classes, old_groups | dealt, hashes)
+    manifest = {
+        **_manifest(options, images, checked.table, classes, old_groups | dealt, hashes),
+        # Outside of the fingerprint, since no figure depends on them.
+        "images_folder": relative_to_register(options.images, register),
+        "skipped": [str(problem) for problem in problems],
+    }
     notes = _notes(index, hashes, labels.labelled_images, checked.clipped, previous, images)
-    unchanged = previous is not None and previous["fingerprint"] == manifest["fingerprint"]
+    unchanged = previous == manifest
     if not unchanged:
         with atomic_folder(folder) as temporary:
             checked.table.to_csv(temporary / "boxes.csv", index=False)
@@ -190,7 +206,8 @@ def _check_same_rules(previous: dict[str, Any], options: ImportOptions, folder: 
 
 
 def _rules(options: ImportOptions) -> dict[str, Any]:
-    return {"split": list(options.shares), "seed": options.seed, "group_by": options.group_by}
+    split: Any = list(options.shares) if options.split_file is None else "given"
+    return {"split": split, "seed": options.seed, "group_by": options.group_by}
 
 
 def _classes(listed: Iterable[str], boxes: pd.DataFrame, previous: dict[str, Any] | None) -> list[str]:

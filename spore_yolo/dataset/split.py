@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import csv
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 
-from spore_yolo.files.errors import UsageError
+from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
 
 SPLITS = ("train", "val", "test", "calibration")
+
+ABSENT = 1000.0
+"""What it costs that a split lacks a class; more than all distances together."""
 
 Floats = npt.NDArray[np.float64]
 
@@ -35,6 +40,47 @@ def parse_shares(text: str) -> tuple[int, ...]:
     return shares
 
 
+def read_split(path: Path) -> dict[str, str]:
+    """Reads a split that is given, a CSV file with the columns ``group,split``.
+
+    Raises:
+        SporeYoloError: The file is missing or has other columns.
+        InputProblems: A split is unknown or a group stands there twice with different ones.
+    """
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            rows = [(reader.line_num, row) for row in reader]
+            columns = reader.fieldnames or []
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        raise SporeYoloError(f"{path}: expected a CSV file with the columns group,split ({error})") from None
+    if not {"group", "split"} <= set(columns):
+        raise SporeYoloError(f"{path}:1: expected the columns group,split, found {','.join(columns) or 'none'}")
+    splits: dict[str, str] = {}
+    problems = []
+    for line, row in rows:
+        group, split = row["group"], row["split"]
+        if split not in SPLITS:
+            problems.append(Problem(path, line, f"expected a split ({', '.join(SPLITS)}), found {split!r}"))
+        elif splits.setdefault(group, split) != split:
+            problems.append(Problem(path, line, f"group {group} is in {split} and in {splits[group]}"))
+    if problems:
+        raise InputProblems("The split cannot be taken from the file:", problems)
+    return splits
+
+
+def given_split(groups: Iterable[str], given: Mapping[str, str], path: Path) -> dict[str, str]:
+    """The given split of each group.
+
+    Raises:
+        InputProblems: The file does not name every group.
+    """
+    missing = [Problem(path, None, f"does not name group {group}") for group in groups if group not in given]
+    if missing:
+        raise InputProblems("The given split is not whole:", missing, "Add the groups, or let the split be dealt.")
+    return {group: given[group] for group in groups}
+
+
 def split_groups(
     counts: Mapping[str, Sequence[float]],
     shares: Sequence[int],
@@ -44,7 +90,8 @@ def split_groups(
     """Deals groups out to splits.
 
     The cost of a split is the sum, over its columns (images and boxes of each class), of the squared distances between
-    the share it got and the share it should get; a column that enough groups hold and that a split lacks costs 1 more.
+    the share it got and the share it should get; that a split lacks a column which enough groups hold outweighs all
+    distances.
     Groups are dealt out from the largest to the smallest, then moved and swapped as long as the cost falls.
 
     Args:
@@ -96,7 +143,7 @@ class _Deal:
     def cost(self, where: npt.NDArray[np.int64]) -> float:
         got = np.stack([self.weights[where == split].sum(axis=0) for split in range(len(self.targets))])
         distance = float(((got - self.targets[:, None]) ** 2).sum())
-        return distance + float((got[:, self.spreadable] <= 0).sum())
+        return distance + ABSENT * float((got[:, self.spreadable] <= 0).sum())
 
     def cost_with(self, where: npt.NDArray[np.int64], index: int, split: int) -> float:
         before = where[index]

@@ -102,7 +102,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / "manifest.json"
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        content["groups"], content["classes"], content["targets"], content["fingerprint"]
+        for key in ("groups", "classes", "targets", "fingerprint", "options", "evaluated", "images"):
+            content[key]
     except FileNotFoundError:
         return None
     except (ValueError, KeyError, TypeError) as error:

@@ -93,8 +93,10 @@ def cut_tiles(dataset: Dataset, folder: Path, settings: TileSettings, seed: int,
         of_image = dict(tuple(boxes.groupby("image", sort=False)))
         plans = [
             plan
-            for row in images.itertuples()
-            for plan in _plans(row, of_image.get(row.image, boxes.iloc[:0]), settings)
+            for number, row in enumerate(images.itertuples())
+            for plan in _plans(
+                number, row.image, (row.width, row.height), of_image.get(row.image, boxes.iloc[:0]), settings
+            )
         ]
         if split == "train":
             plans = _thin_empty(plans, settings.empty_share, rng)
@@ -130,16 +132,23 @@ class _Plan:
     ignored: npt.NDArray[np.float64]
 
 
-def _plans(row: object, boxes: pd.DataFrame, settings: TileSettings) -> Iterator[_Plan]:
-    image, width, height = str(row.image), int(row.width), int(row.height)  # type: ignore[attr-defined]
+def _pixels_of(box: npt.NDArray[np.float64]) -> tuple[slice, slice]:
+    left, top, right, bottom = box
+    return slice(math.floor(top), math.ceil(bottom)), slice(math.floor(left), math.ceil(right))
+
+
+def _plans(
+    number: int, image: str, size: tuple[int, int], boxes: pd.DataFrame, settings: TileSettings
+) -> Iterator[_Plan]:
+    # The number keeps names apart where only a folder or a suffix tells two slides apart.
+    width, height = size
     stem = image.replace("/", "__")
     side = round(settings.size / settings.scale)
     for tile in TileGrid(width, height, side, settings.overlap).tiles:
         seen = visible(boxes, tile.window)
         ignored = seen.loc[seen["ignored"], COORDINATES].to_numpy(dtype=np.float64)
-        # A labelled object behind an ignored one would be painted over with it.
-        whole = seen[~seen["ignored"]]
-        yield _Plan(f"{stem}_{tile.x_min}_{tile.y_min}", image, tile.window, whole, ignored)
+        name = f"{number}_{stem}_{tile.x_min}_{tile.y_min}"
+        yield _Plan(name, image, tile.window, seen[~seen["ignored"]], ignored)
 
 
 def visible(boxes: pd.DataFrame, window: tuple[int, int, int, int]) -> pd.DataFrame:
@@ -162,6 +171,8 @@ def visible(boxes: pd.DataFrame, window: tuple[int, int, int, int]) -> pd.DataFr
 
 
 def _thin_empty(plans: list[_Plan], share: float, rng: np.random.Generator) -> list[_Plan]:
+    if share >= 1:
+        return plans
     empty = [index for index, plan in enumerate(plans) if plan.boxes.empty]
     wanted = math.floor(share / (1 - share) * (len(plans) - len(empty)))
     if len(empty) <= wanted:
@@ -191,8 +202,12 @@ def _write(
         for plan in by_image[image]:
             x_min, y_min, x_max, y_max = plan.window
             tile = pixels[y_min:y_max, x_min:x_max].copy()
-            for left, top, right, bottom in plan.ignored:
-                tile[math.floor(top) : math.ceil(bottom), math.floor(left) : math.ceil(right)] = ground
+            for box in plan.ignored:
+                tile[_pixels_of(box)] = ground
+            if len(plan.ignored):
+                # A spore behind an ignored object is still one to find; its own pixels come back.
+                for box in plan.boxes[COORDINATES].to_numpy(dtype=np.float64):
+                    tile[_pixels_of(box)] = pixels[y_min:y_max, x_min:x_max][_pixels_of(box)]
             text = yolo_lines(plan.boxes, x_max - x_min, y_max - y_min, classes)
             if settings.scale != 1:
                 tile = rescale(tile, settings.scale)

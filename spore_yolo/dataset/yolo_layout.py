@@ -61,7 +61,7 @@ def write_layout(
     of_image = dict(tuple(wanted.groupby("image", sort=False)))
     none = wanted.iloc[:0]
     for row in used.itertuples():
-        name = PurePosixPath(row.image)
+        name = _name_in_layout(row.image)
         image = folder / "images" / row.split / name
         label = folder / "labels" / row.split / name.with_suffix(".txt")
         image.parent.mkdir(parents=True, exist_ok=True)
@@ -74,12 +74,20 @@ def write_layout(
     write_yaml(folder / "data.yaml", content, HEADER)
 
 
+def _name_in_layout(image: str) -> PurePosixPath:
+    """An image's path below ``images/SPLIT``.
+
+    Folders called ``images`` are left out: YOLO finds a label by the *last* ``/images/`` in an image's path.
+    """
+    return PurePosixPath(*(part for part in PurePosixPath(image).parts if part != "images"))
+
+
 def _check_stems(used: pd.DataFrame) -> None:
     names: dict[tuple[str, str], list[str]] = defaultdict(list)
     for split, image in zip(used["split"], used["image"], strict=True):
-        names[split, PurePosixPath(image).with_suffix("").as_posix()].append(image)
+        names[split, _name_in_layout(image).with_suffix("").as_posix()].append(image)
     problems = [
-        Problem(twins[1], None, f"differs from {twins[0]} only in its suffix; in YOLO both would share one label file")
+        Problem(twins[1], None, f"and {twins[0]} would share one label file in YOLO")
         for twins in names.values()
         if len(twins) > 1
     ]

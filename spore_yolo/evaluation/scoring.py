@@ -67,7 +67,7 @@ def score_candidates(
     rows = candidates.sort_values(["slide", "score"], ascending=[True, False], kind="stable").reset_index(drop=True)
     rows = rows[["slide", "class", "score", *COORDINATES]].assign(truth=-1, iou=0.0, on_ignored=False)
     found_score = np.full(len(wanted), np.nan)
-    truth_of = dict(wanted.groupby(["slide", "class"]))
+    truth_of = dict(iter(wanted.groupby(["slide", "class"])))
     truth, overlap = np.full(len(rows), -1), np.zeros(len(rows))
     on_ignored = np.zeros(len(rows), dtype=bool)
     nothing = np.zeros((0, 4))

@@ -51,9 +51,9 @@ def atomic_folder(path: Path) -> Iterator[Path]:
     try:
         yield temporary
         temporary.chmod(0o755)
-        if path.exists():
-            os.replace(path, previous)
         try:
+            if path.exists():
+                os.replace(path, previous)
             os.replace(temporary, path)
         except BaseException:
             if previous.exists() and not path.exists():

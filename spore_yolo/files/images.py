@@ -56,14 +56,11 @@ def read_size(path: Path) -> ImageSize:
         UnreadableImage: The file is missing or no image.
     """
     with _open(path) as image:
-        try:
-            orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
-        except Exception:  # EXIF blocks are written by many programs; a broken one says nothing about the pixels
-            orientation = 1
-        if orientation not in range(1, 9):
-            orientation = 1
+        orientation = _orientation(image)
         width, height = image.size
-        return ImageSize(*((height, width) if orientation >= 5 else (width, height)), orientation)
+        # Pillow gives a TIFF's size as displayed already.
+        swap = orientation >= 5 and image.format != "TIFF"
+        return ImageSize(*((height, width) if swap else (width, height)), orientation)
 
 
 def read_image(path: Path) -> npt.NDArray[np.uint8]:
@@ -78,8 +75,12 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """
     with _open(path) as image:
         try:
+            orientation = _orientation(image)
+            # Pillow turns TIFFs while it loads them, but its memory-mapped way mirrors some; without a file name it
+            # reads them the ordinary way.
+            image.filename = ""
             image.load()
-            upright = ImageOps.exif_transpose(image)
+            upright = image if orientation == 1 or image.format == "TIFF" else ImageOps.exif_transpose(image)
             if upright.mode.startswith("I"):
                 values = np.asarray(upright, dtype=np.float64)
                 grey = np.clip(values / 257.0, 0, 255).round().astype(np.uint8)
@@ -102,6 +103,15 @@ def find_images(folder: Path) -> list[Path]:
         and path.is_file()
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     )
+
+
+def _orientation(image: Any) -> int:
+    """The EXIF orientation, 1 to 8; 1 where there is none or it cannot be read."""
+    try:
+        orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
+    except Exception:  # EXIF blocks are written by many programs; a broken one says nothing about the pixels
+        return 1
+    return orientation if orientation in range(1, 9) else 1
 
 
 def _open(path: Path) -> Any:

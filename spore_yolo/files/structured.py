@@ -26,6 +26,8 @@ def read_yaml(path: Path) -> Any:
         raise SporeYoloError(f"{path}: no such file") from None
     except UnicodeDecodeError as error:
         raise SporeYoloError(f"{path}: expected a YAML file in UTF-8, found other bytes ({error})") from None
+    except ValueError as error:  # a date that no calendar has
+        raise InputProblems("A YAML file cannot be read:", [Problem(path, None, str(error))]) from None
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1

@@ -2,8 +2,8 @@
 
 Candidates of one tile are never merged: telling spores apart is the detector's job, done by its NMS. A tile speaks only
 for spores whose centre lies in its core or in the narrow band beyond it, where the owner may have placed the centre on
-the other side; there it sees them whole. Candidates of *different* tiles that may then be the same spore are matched one
-to one, and of each match the candidate of the tile that owns the spore stays. Plain NMS over the joined tiles does
+the other side; there it sees them whole. Candidates of *different* tiles that may then be the same spore are matched
+one to one, and of each match the candidate of the tile that owns the spore stays. Plain NMS over the joined tiles does
 neither: it merges spores that touch and keeps both halves of a spore that an edge cut.
 """
 
@@ -21,11 +21,12 @@ from spore_yolo.inference.tiling import BAND, JITTER, Tile, distance_to_core
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 
-TOLERANCE = 0.5
+TOLERANCE = 0.4
 """Two candidates may be one spore if no edge differs by more than this share of the smaller one's size along its axis.
 
-Half is as far from spores that touch (their edges differ by a whole size) as from boxes that agree. The jitter is always
-allowed, which keeps touching spores apart down to ``4 * JITTER``: 16 pixels of the model.
+The jitter is always allowed: edges of one spore may differ by twice that. Two spores that both tiles see are thus never
+mixed up if they are displaced along x or y by more than ``4 * JITTER`` and by more than ``TOLERANCE`` of the size plus
+``2 * JITTER``: spores that touch, from 17 pixels of the model on.
 """
 
 ROUNDING = 1e-6
@@ -52,7 +53,7 @@ def merge_tiles(
     depth = np.empty(len(boxes))
     for index, mine in _by_tile(tile_of):
         depth[mine] = distance_to_core(centres[mine], tiles[index].core)
-    able = np.flatnonzero(depth <= BAND / scale)
+    able = np.flatnonzero(depth <= BAND / scale + ROUNDING)
     # One fixed order of work, so that the order of the input cannot decide between equals.
     able = able[np.lexsort((*boxes[able].T, classes[able], -scores[able], tile_of[able]))]
 
@@ -73,7 +74,10 @@ def _match(boxes: Floats, scores: Floats, classes: Integers, tile_of: Integers, 
     neighbour's partner.
 
     Args:
-        boxes, scores, classes, tile_of: As for ``merge_tiles``, sorted by tile.
+        boxes: As for ``merge_tiles``, like the next three, all sorted by tile.
+        scores: As there.
+        classes: As there.
+        tile_of: As there.
         jitter: Pixels of the slide by which two boxes of one spore may always differ.
     """
     cluster = np.arange(len(boxes))
@@ -106,9 +110,10 @@ def _pairs(
     offset = gap.max(axis=1, initial=0)
     alike = offset <= 1
     one, other, offset = one[alike], other[alike], offset[alike]
-    # A spore often has a weak double, which may lie closer to the other tile's main candidate than that tile's own.
-    # The square of the lesser score, and a likeness that falls to no less than 9/16 by the rest, see to it that a double
-    # at most half as sure as the spore's main candidates never takes their place: 9/16 of 1 is more than twice 1/4.
+    # A spore often has a weak double, which may lie closer to the other tile's main candidate than that tile's own. A
+    # double at most half as sure as the spore's main candidates must not take their place: its two matches weigh at
+    # most 1/4 each of what the square of the lesser main score weighs, and place and class lower that to no less than
+    # 9/16.
     likeness = np.minimum(scores[one], scores[other]) ** 2 * (1 - offset**2 / 4)
     return one, other, np.where(classes[one] == classes[other], 1, 3 / 4) * likeness
 

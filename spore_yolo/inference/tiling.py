@@ -22,7 +22,7 @@ JITTER = 4.0
 """Pixels of the model by which a detector's box edges may differ between two tiles that see the same spore."""
 
 BAND = 2 * JITTER
-"""Half the width, in pixels of the model, of the band along a border in which tiles may disagree on where a centre is."""
+"""Half the width, in pixels of the model, of the band along a border in which tiles may disagree about a centre."""
 
 
 @dataclass(frozen=True)

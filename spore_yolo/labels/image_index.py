@@ -60,6 +60,10 @@ class ImageIndex:
             candidates = [c for c, s in zip(candidates, shared, strict=True) if s == best]
         return self._only(candidates, name)
 
+    def has_stem(self, stem: str) -> bool:
+        """Whether an image is called ``stem``, whatever its folder and suffix."""
+        return stem in self._by_stem
+
     def find_for_label(self, label: PurePosixPath) -> str:
         """The image of a label file that has the image's stem, as in YOLO and Pascal VOC.
 
@@ -71,7 +75,12 @@ class ImageIndex:
         Raises:
             LookupError: There is no such image, or more than one.
         """
-        candidates = self._by_key.get(_key(label, "labels")) or self._by_stem.get(label.stem, [])
+        key = _key(label, "labels")
+        candidates = self._by_key.get(key, [])
+        if not candidates:
+            # The stem alone tells only where one side has no folders: day_1/a.txt is not the label of day_2/a.jpg.
+            same_stem = self._by_stem.get(label.stem, [])
+            candidates = [c for c in same_stem if len(key) == 1 or len(_key(PurePosixPath(c), "images")) == 1]
         return self._only(candidates, f"{label.stem}.*")
 
     def _only(self, candidates: list[str], name: str) -> str:

@@ -95,9 +95,7 @@ def test_import__variants_of_a_source_never_fall_into_two_splits(
     _check_variants(images)
     assert set(images["split"]) == {"train", *EVALUATED[: len(shares) - 1], "spare"}
     by_split = images[images["split"] != "spare"].groupby("split")["source"].nunique()
-    assert by_split.to_dict() == {
-        name: share // 10 for name, share in zip(("train", *EVALUATED), shares, strict=False)
-    }
+    assert by_split.to_dict() == {name: share // 10 for name, share in zip(("train", *EVALUATED), shares, strict=False)}
     pd.testing.assert_frame_equal(load_dataset("spores", register).images, images)
     # The folders that YOLO trains on say the same.
     found = {
@@ -160,7 +158,9 @@ def test_load__an_unknown_split_is_refused(add_plain: Callable[[int], None], run
 # Importing again
 
 
-def test_import_again__the_same_changes_nothing(add_variants: Callable[..., None], run_import: Run, tmp_path: Path) -> None:
+def test_import_again__the_same_changes_nothing(
+    add_variants: Callable[..., None], run_import: Run, tmp_path: Path
+) -> None:
     add_variants(0, 6)
     first = run_import(targets=("Botrytis",), um_per_px=0.25, licence="CC0")
     assert first.changed
@@ -184,10 +184,10 @@ def test_import_again__more_images_keep_groups_and_evaluated_variants(
     add_variants(0, 8)
     first = run_import().dataset
     # A variant whose name sorts before all others would now be "the first by name".
-    earlier = {source: f"a/images/s{source}_png.rf.00bbbbbbbbbb.jpg".replace("a/", "test/", 1) for source in range(8)}
+    earlier = {source: f"test/images/s{source}_png.rf.00000000.jpg" for source in range(8)}
     for source, image in earlier.items():
         add_image(image, [(source % 2, 5, 5, 15, 15)])
-    assert all(image < _variant(f"s{source}", 2) for source, image in earlier.items())
+    assert all(image < min(_variant(f"s{source}", n) for n in range(3)) for source, image in earlier.items())
     add_variants(8, 20)
     second = run_import()
     assert second.changed
@@ -230,7 +230,9 @@ def test_import_again__class_numbers_stay(add_plain: Callable[[int], None], add_
     assert run_import().dataset.classes == ["Botrytis", "Alternaria"]
 
 
-def test_import_again__a_changed_label_is_a_change(add_plain: Callable[[int], None], add_image: Add, run_import: Run) -> None:
+def test_import_again__a_changed_label_is_a_change(
+    add_plain: Callable[[int], None], add_image: Add, run_import: Run
+) -> None:
     add_plain(6)
     first = run_import().dataset
     add_image("i0.png", [(0, 5, 6, 16, 18)])
@@ -250,12 +252,14 @@ def test_import_again__moved_images_are_linked_anew(
     slides.rename(moved)
     dataset = run_import(images=moved).dataset
     assert dataset.path_of("i0.png").is_file()
-    links = [path for path in (dataset.folder / "images").rglob("*.png")]
+    links = list((dataset.folder / "images").rglob("*.png"))
     assert len(links) == 4
     assert [link.name for link in links if not link.exists()] == []
 
 
-def test_import_again__new_bad_lines_are_listed(add_plain: Callable[[int], None], run_import: Run, labels: Path) -> None:
+def test_import_again__new_bad_lines_are_listed(
+    add_plain: Callable[[int], None], run_import: Run, labels: Path
+) -> None:
     add_plain(4)
     run_import()
     with (labels / "i0.txt").open("a", encoding="utf-8") as stream:
@@ -337,7 +341,8 @@ def test_import__skip_bad(
     result = run_import(skip_bad=True)
     dataset = result.dataset
     skipped = pd.read_csv(dataset.folder / "skipped.csv", dtype={"line": "Int64"})
-    listed = [(file, None if pd.isna(line) else int(line)) for file, line in zip(skipped["file"], skipped["line"], strict=True)]
+    rows = zip(skipped["file"], skipped["line"], strict=True)
+    listed = [(file, None if pd.isna(line) else int(line)) for file, line in rows]
     assert sorted(listed, key=str) == sorted(places, key=str)
     assert (skipped["reason"].str.len() > 0).all()
     assert len(result.skipped) == len(places)
@@ -354,7 +359,9 @@ def test_import__without_problems_there_is_no_skipped_file(add_plain: Callable[[
     assert not (run_import(skip_bad=True).dataset.folder / "skipped.csv").exists()
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=["Ctrl-C", "disk full"])
+@pytest.mark.parametrize(
+    "error", [KeyboardInterrupt(), OSError(28, "No space left on device")], ids=["Ctrl-C", "disk full"]
+)
 @pytest.mark.parametrize("again", [False, True], ids=["first import", "over a previous one"])
 def test_import__interrupted_leaves_all_as_it_was(
     add_plain: Callable[[int], None],
@@ -517,9 +524,7 @@ def test_import__class_map_end_to_end(add_image: Add, run_import: Run, labels: P
         run_import(class_map=class_map, targets=("unsure",))
 
 
-def test_import__yolo_layout_read_back(
-    slides: Path, labels: Path, paint: Callable[..., Path], run_import: Run
-) -> None:
+def test_import__yolo_layout_read_back(slides: Path, labels: Path, paint: Callable[..., Path], run_import: Run) -> None:
     rng = np.random.default_rng(0)
     rows = ["image,x_min,y_min,x_max,y_max,class"]
     for i in range(6):
@@ -594,14 +599,10 @@ def test_import__exif(
     stored = (6, 4, 16, 12)
     turned = paint(slides / "turned.jpg", [stored], (64, 48), orientation)
     pixels = read_image(turned)
-    rows, columns = np.nonzero(pixels[:, :, 0] < 100)
-    # The corner mark may be dark too; the spore is the large thing.
-    spore = (rows < 47) & (columns < 63) if orientation == 1 else np.ones(len(rows), dtype=bool)
-    shown = np.zeros(pixels.shape[:2], dtype=bool)
-    shown[rows[spore], columns[spore]] = True
-    wide = shown.sum(axis=0) > 3
-    high = shown.sum(axis=1) > 3
-    displayed = [np.flatnonzero(wide)[0], np.flatnonzero(high)[0], np.flatnonzero(wide)[-1] + 1, np.flatnonzero(high)[-1] + 1]
+    # The corner mark may be dark too, but it is no more than a pixel or two.
+    shown = pixels[:, :, 0] < 100
+    wide, high = np.flatnonzero(shown.sum(axis=0) > 3), np.flatnonzero(shown.sum(axis=1) > 3)
+    displayed = [wide[0], high[0], wide[-1] + 1, high[-1] + 1]
     # Sizes that swap sides tell that the tool ignored EXIF; otherwise boxes are those of the displayed image.
     box = stored if orientation >= 5 else displayed
     coco = {

@@ -1,15 +1,17 @@
 from __future__ import annotations
 
 import itertools
+import re
 from collections import Counter
+from pathlib import Path
 
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from spore_yolo.dataset.split import SPLITS, parse_shares, split_groups
-from spore_yolo.files.errors import UsageError
+from spore_yolo.dataset.split import SPLITS, given_split, parse_shares, read_split, split_groups
+from spore_yolo.files.errors import InputProblems, SporeYoloError, UsageError
 
 Counts = dict[str, list[float]]
 SHARES = [(60, 20, 20), (80, 10, 10), (34, 33, 33), (40, 20, 20, 20), (50, 15, 20, 15)]
@@ -116,8 +118,15 @@ def _absent(counts: Counts, where: dict[str, str], names: tuple[str, ...]) -> in
     return sum(int((table[splits == name].sum(axis=0)[spread] <= 0).sum()) for name in names)
 
 
+@given(groups(min_groups=3), st.sampled_from(SHARES[:3]), st.integers(0, 3))
+@settings(max_examples=60, deadline=None)
+@example({"a": [1.0, 0.0, 0.0], "b": [1.0, 0.0, 1.0], "c": [1.0, 1.0, 0.0]}, (80, 10, 10), 0)
+def test_split_groups__no_split_is_left_without_images(counts: Counts, shares: tuple[int, ...], seed: int) -> None:
+    assert set(split_groups(counts, shares, seed).values()) == set(SPLITS[: len(shares)])
+
+
 @given(groups(min_groups=3, max_groups=7), st.sampled_from(SHARES[:3]), st.integers(0, 3))
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=80, deadline=None)
 @example({"a": [1, 9, 0], "b": [1, 9, 0], "c": [1, 9, 9], "d": [1, 0, 9], "e": [1, 0, 9]}, (60, 20, 20), 0)
 def test_split_groups__no_class_is_absent_where_brute_force_finds_a_way(
     counts: Counts, shares: tuple[int, ...], seed: int
@@ -137,3 +146,33 @@ def test_split_groups__too_few_groups(shares: tuple[int, ...]) -> None:
         split_groups(counts, shares, 0)
     whole = counts | {"one_more": [1.0]}
     assert sorted(split_groups(whole, shares, 0).values()) == sorted(SPLITS[: len(shares)])
+
+
+def test_read_split__given_splits_are_taken(tmp_path: Path) -> None:
+    path = tmp_path / "split.csv"
+    path.write_text("group,split\na,train\nb,test\nb,test\n")
+    assert read_split(path) == {"a": "train", "b": "test"}
+    assert given_split(["b"], read_split(path), path) == {"b": "test"}
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        pytest.param(
+            "group,split\na,train\na,test\n", ":3: group a is in test and in train", id="a group in two splits"
+        ),
+        pytest.param("group,split\na,training\n", ":2: expected a split", id="unknown split"),
+        pytest.param("name,split\na,train\n", ":1: expected the columns group,split, found name,split", id="columns"),
+        pytest.param("", "expected the columns", id="an empty file"),
+    ],
+)
+def test_read_split__faults_name_the_line(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "split.csv"
+    path.write_text(text)
+    with pytest.raises(SporeYoloError, match=re.escape(message)):
+        read_split(path)
+
+
+def test_given_split__must_name_every_group(tmp_path: Path) -> None:
+    with pytest.raises(InputProblems, match="does not name group c"):
+        given_split(["a", "c"], {"a": "train"}, tmp_path / "split.csv")

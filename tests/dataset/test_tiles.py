@@ -22,10 +22,8 @@ WINDOW = (100, 200, 164, 264)
 
 
 @pytest.fixture
-def cut(
-    make_dataset: Callable[..., Dataset], paint: Callable[..., Path], tmp_path: Path
-) -> Callable[..., TileFolder]:
-    """Paints slides with their boxes as dark rectangles and cuts them; images are ``{name: (split, width, height)}``."""
+def cut(make_dataset: Callable[..., Dataset], paint: Callable[..., Path], tmp_path: Path) -> Callable[..., TileFolder]:
+    """Paints slides, boxes as dark rectangles, and cuts them; images are ``{name: (split, width, height)}``."""
 
     def _cut(
         images: dict[str, tuple[str, int, int]],
@@ -113,7 +111,8 @@ def test_cut_tiles__boxes_lie_on_their_spores(cut: Callable[..., TileFolder], sc
         for column in range(7):
             x, y = 8 + 40 * column + rng.integers(0, 8), 6 + 40 * row + rng.integers(0, 8)
             boxes.append(("a.png", "Alternaria", x, y, x + rng.integers(10, 20), y + rng.integers(10, 20)))
-    result = cut({"a.png": ("train", 300, 220), **VAL}, [*boxes, VAL_BOX], scale=scale, size=round(128 * scale), overlap=24)
+    images = {"a.png": ("train", 300, 220), **VAL}
+    result = cut(images, [*boxes, VAL_BOX], scale=scale, size=round(128 * scale), overlap=24)
     folder = result.data_yaml.parent
     labels = _labels(folder, "train")
     assert len(labels) == 3 * 2
@@ -145,18 +144,19 @@ def test_cut_tiles__names_and_places(cut: Callable[..., TileFolder]) -> None:
     boxes = [("day/a.png", "Botrytis", 60, 10, 80, 30), VAL_BOX]
     result = cut({"day/a.png": ("train", 112, 64), **VAL}, boxes)
     labels = _labels(result.data_yaml.parent, "train")
-    assert set(labels) == {"day__a.png_0_0", "day__a.png_48_0"}
-    assert labels["day__a.png_0_0"] == [], "4 of 20 pixels are too little"
-    ((number, corners),) = labels["day__a.png_48_0"]
+    assert set(labels) == {"0_day__a.png_0_0", "0_day__a.png_48_0"}
+    assert labels["0_day__a.png_0_0"] == [], "4 of 20 pixels are too little"
+    ((number, corners),) = labels["0_day__a.png_48_0"]
     assert number == 1
     assert corners == pytest.approx([12, 10, 32, 30], abs=1e-4)
 
 
 def test_cut_tiles__a_small_slide_is_one_tile_of_its_own_size(cut: Callable[..., TileFolder]) -> None:
-    result = cut({"a.png": ("train", 30, 40), **VAL}, [("a.png", "Alternaria", 5, 6, 15, 26), VAL_BOX], scale=2.0)
+    boxes = [("a.png", "Alternaria", 5, 6, 15, 26), VAL_BOX]
+    result = cut({"a.png": ("train", 30, 40), **VAL}, boxes, scale=2.0, size=100)
     (path,) = (result.data_yaml.parent / "images" / "train").iterdir()
     assert read_image(path).shape == (80, 60, 3)
-    ((_, corners),) = _labels(result.data_yaml.parent, "train")["a.png_0_0"]
+    ((_, corners),) = _labels(result.data_yaml.parent, "train")["0_a.png_0_0"]
     assert corners == pytest.approx([10, 12, 30, 52], abs=1e-3)
 
 
@@ -165,8 +165,8 @@ def test_cut_tiles__test_and_spare_slides_stay_out(cut: Callable[..., TileFolder
     images["c.png"] = ("calibration", 50, 50)
     result = cut(images, [(name, "Alternaria", 10, 10, 30, 30) for name in images])
     names = sorted(path.name for path in (result.data_yaml.parent / "images").rglob("*.jpg"))
-    assert names == ["a.png_0_0.jpg", "v.png_0_0.jpg"]
-    assert set(result.sources) == {"a.png_0_0"}
+    assert names == ["0_a.png_0_0.jpg", "0_v.png_0_0.jpg"]
+    assert set(result.sources) == {"0_a.png_0_0"}
 
 
 @pytest.mark.parametrize("scale", [1.0, 2.0])
@@ -180,7 +180,7 @@ def test_cut_tiles__ignored_boxes_are_painted_over(cut: Callable[..., TileFolder
     ]
     result = cut({"a.png": ("train", 112, 64), **VAL}, boxes, scale=scale, size=round(64 * scale), empty_share=0.6)
     folder = result.data_yaml.parent
-    for split, stem, spore in (("train", "a.png_0_0", (10, 10, 26, 26)), ("val", "v.png_0_0", (10, 10, 30, 30))):
+    for split, stem, spore in (("train", "0_a.png_0_0", (10, 10, 26, 26)), ("val", "0_v.png_0_0", (10, 10, 30, 30))):
         dark = _dark(read_image(folder / "images" / split / f"{stem}.jpg"))
         x_min, y_min, x_max, y_max = (round(side * scale) for side in spore)
         assert dark[y_min + 2 : y_max - 2, x_min + 2 : x_max - 2].all(), "the labelled spore is there"
@@ -189,7 +189,7 @@ def test_cut_tiles__ignored_boxes_are_painted_over(cut: Callable[..., TileFolder
         assert not dark.any(), "the ignored one is not"
         assert len(_labels(folder, split)[stem]) == 1
     # The ignored box at the right edge, of which the other tile shows only a part.
-    pixels = read_image(folder / "images" / "train" / "a.png_48_0.jpg")
+    pixels = read_image(folder / "images" / "train" / "0_a.png_48_0.jpg")
     patch = pixels[round(4 * scale) : round(20 * scale), round(42 * scale) : round(62 * scale)]
     assert np.abs(patch.astype(int) - GROUND).max() <= 6, "painted with the ground colour"
 
@@ -204,15 +204,13 @@ def test_cut_tiles__no_label_on_painted_ground(cut: Callable[..., TileFolder]) -
     ]
     result = cut({"a.png": ("train", 64, 64), **VAL}, boxes)
     folder = result.data_yaml.parent
-    dark = _dark(read_image(folder / "images" / "train" / "a.png_0_0.jpg"))
-    for _, corners in _labels(folder, "train")["a.png_0_0"]:
+    dark = _dark(read_image(folder / "images" / "train" / "0_a.png_0_0.jpg"))
+    for _, corners in _labels(folder, "train")["0_a.png_0_0"]:
         x_min, y_min, x_max, y_max = (round(corner) for corner in corners)
         assert dark[y_min:y_max, x_min:x_max].mean() > 0.5
 
 
-def test_cut_tiles__the_slides_are_left_as_they_were(
-    cut: Callable[..., TileFolder], make_dataset: Callable[..., Dataset]
-) -> None:
+def test_cut_tiles__the_slides_are_left_as_they_were(cut: Callable[..., TileFolder]) -> None:
     boxes = [("a.png", "Alternaria", 10, 10, 26, 26), ("a.png", "x", 30, 40, 45, 55, True), VAL_BOX]
     result = cut({"a.png": ("train", 64, 64), **VAL}, boxes)
     slide = result.data_yaml.parent.parent / "slides" / "a.png"
@@ -274,7 +272,7 @@ def test_cut_tiles__classes(
     content = yaml.safe_load(result.data_yaml.read_text(encoding="utf-8"))
     assert content["names"] == names
     assert result.classes == list(names.values())
-    assert [number for number, _ in _labels(folder, "train")["a.png_0_0"]] == numbers
+    assert [number for number, _ in _labels(folder, "train")["0_a.png_0_0"]] == numbers
     for split in ("train", "val"):
         assert (Path(content["path"]) / content[split]).samefile(folder / "images" / split)
 
@@ -292,7 +290,7 @@ def test_cut_tiles__sources_file(cut: Callable[..., TileFolder]) -> None:
     result = cut(images, boxes, sources={"a.rf.1.png": "a", "a.rf.2.png": "a"})
     content = json.loads((result.data_yaml.parent / "sources.json").read_text(encoding="utf-8"))
     assert content == {
-        "sources": {"a.rf.1.png_0_0": "a", "a.rf.1.png_48_0": "a", "a.rf.2.png_0_0": "a", "b.png_0_0": "b.png"},
+        "sources": {"0_a.rf.1.png_0_0": "a", "0_a.rf.1.png_48_0": "a", "1_a.rf.2.png_0_0": "a", "2_b.png_0_0": "b.png"},
         "variants": {"a": 2, "b.png": 1},
         "max_boxes": 2,
     }

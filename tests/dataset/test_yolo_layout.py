@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spore_yolo.dataset.store import Dataset
@@ -28,6 +28,7 @@ def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
 
 
+@settings(max_examples=50, deadline=None)
 @given(
     st.integers(1, 60000),
     st.integers(1, 60000),

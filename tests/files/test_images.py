@@ -71,6 +71,17 @@ def test_orientation_without_meaning_counts_as_stored(tmp_path: Path, orientatio
     assert read_image(path).shape == (16, 32, 3)
 
 
+@pytest.mark.parametrize("orientation", range(1, 9))
+@pytest.mark.parametrize("mode", ["L", "RGB"])
+@pytest.mark.parametrize("compression", ["raw", "tiff_deflate"])
+def test_orientation_of_tiff(tmp_path: Path, compression: str, mode: str, orientation: int) -> None:
+    stored = Image.fromarray(np.arange(12, dtype=np.uint8).reshape(3, 4) * 20).convert(mode)
+    stored.getexif()[EXIF_ORIENTATION] = orientation
+    expected = ImageOps.exif_transpose(stored).convert("RGB")
+    stored.save(tmp_path / "slide.tif", compression=compression, exif=stored.getexif())
+    np.testing.assert_array_equal(read_image(tmp_path / "slide.tif"), np.asarray(expected))
+
+
 @pytest.mark.parametrize("suffix", [".jpg", ".png", ".webp"])
 def test_broken_exif_does_not_spoil_the_image(tmp_path: Path, suffix: str) -> None:
     path = tmp_path / f"slide{suffix}"

@@ -30,7 +30,7 @@ LARGEST = 80
 SIZES = [(16, 16), (25, 25), (54, 18), (18, 54), (LARGEST, LARGEST), (LARGEST, 16)]
 
 thorough = settings(
-    max_examples=60, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
+    max_examples=20, deadline=None, derandomize=True, database=None, suppress_health_check=[HealthCheck.too_slow]
 )
 seeds = st.integers(0, 2**32 - 1)
 
@@ -43,7 +43,6 @@ GRIDS = {
     "four tiles": grid_of(1150, 1150),
     "hardly larger than a tile": grid_of(700, 650),
     "tiles beyond the next overlap too": grid_of(1240, 1240),
-    "nine tiles": grid_of(1200, 1200),
 }
 
 
@@ -61,11 +60,18 @@ class Found:
         return merge_tiles(self.boxes, self.scores, self.classes, self.tile_of, grid.tiles, scale)
 
     def take(self, indices: Integers) -> Found:
-        return Found(*(a[indices] for a in (self.boxes, self.scores, self.classes, self.tile_of, self.spore)))
+        return Found(
+            self.boxes[indices], self.scores[indices], self.classes[indices], self.tile_of[indices], self.spore[indices]
+        )
 
     def __add__(self, other: Found) -> Found:
-        mine, theirs = vars(self).values(), vars(other).values()
-        return Found(*(np.concatenate(both) for both in zip(mine, theirs, strict=True)))
+        return Found(
+            np.concatenate([self.boxes, other.boxes]),
+            np.concatenate([self.scores, other.scores]),
+            np.concatenate([self.classes, other.classes]),
+            np.concatenate([self.tile_of, other.tile_of]),
+            np.concatenate([self.spore, other.spore]),
+        )
 
 
 def detect(
@@ -112,25 +118,29 @@ def reach(grid: TileGrid, size: tuple[float, float]) -> int:
     return math.ceil((first.x_max - second.x_min) / 2 + max(size))
 
 
-def steps(far: int) -> Floats:
-    """Offsets from a border: half pixels where tiles may disagree, then whole pixels, beyond 200 px every seventh."""
-    near = np.arange(-24, 24.5, 0.5)
-    middle = np.arange(25, min(far, 200) + 1)
-    wide = np.arange(200, far + 1, 7)
-    return np.concatenate([near, middle, -middle, wide, -wide])
+def across(kind: str, grid: TileGrid, size: tuple[float, float]) -> Iterator[list[tuple[float, float]]]:
+    """Centres across a vertical border, a horizontal border, or along both diagonals of a corner of four tiles.
 
-
-def across(kind: str, grid: TileGrid, size: tuple[float, float]) -> Iterator[tuple[float, float]]:
-    """Centres across a vertical border, a horizontal border, or along both diagonals of a corner of four tiles."""
+    Along a border one slide holds many spores, each at another offset and far from the others; at a corner, only one.
+    Offsets go by half pixels until only one tile shows the spore. At a corner they do so where tiles may disagree whose
+    it is (by turns on one diagonal and the other), and beyond by ten pixels.
+    """
     x, y = borders(grid)
-    offsets = steps(reach(grid, size))
+    far = reach(grid, size)
+    if kind == "corner":
+        near = np.arange(-14, 14.5, 0.5)
+        wide = np.arange(15, far + 10, 10)
+        for turn, d in enumerate([*near, *wide, *-wide, 0.5]):
+            yield [(x + d, y + (d if turn % 2 else -d))]
+        return
     if kind == "vertical":
-        yield from ((x + d, grid.height / 7) for d in offsets)
-    elif kind == "horizontal":
-        yield from ((grid.width / 7, y + d) for d in offsets)
+        lanes = np.arange(max(size) / 2, grid.height - max(size) / 2, max(size) + 30)
     else:
-        yield from ((x + d, y + d) for d in offsets)
-        yield from ((x + d, y - d) for d in offsets)
+        lanes = np.arange(max(size) / 2, grid.width - max(size) / 2, max(size) + 30)
+    offsets = np.arange(-far, far + 0.5, 0.5)
+    for begin in range(0, len(offsets), len(lanes)):
+        some = zip(offsets[begin : begin + len(lanes)], lanes, strict=False)
+        yield [(x + d, lane) if kind == "vertical" else (lane, y + d) for d, lane in some]
 
 
 def inside(centre: tuple[float, float], size: tuple[float, float], grid: TileGrid) -> bool:
@@ -152,11 +162,12 @@ def assert_each_once(found: Found, kept: Integers, spores: Floats, note: object,
 @pytest.mark.parametrize("size", SIZES)
 def test_one_spore_counts_once_wherever_it_lies(name: str, kind: str, size: tuple[float, float]) -> None:
     grid, rng = GRIDS[name], np.random.default_rng(1)
-    for turn, centre in enumerate(across(kind, grid, size)):
-        if inside(centre, size, grid):
-            spores = box(centre, size)[None]
+    for turn, centres in enumerate(across(kind, grid, size)):
+        places = [box(centre, size) for centre in centres if inside(centre, size, grid)]
+        if places:
+            spores = np.stack(places)
             found = detect(spores, grid, rng, scores=(SURE, ANY)[turn % 2], extreme=turn % 4 < 3)
-            assert_each_once(found, found.merged(grid), spores, (centre, found))
+            assert_each_once(found, found.merged(grid), spores, (centres, found))
 
 
 @pytest.mark.parametrize("size", [(16, 16), (54, 18), (LARGEST, LARGEST)])
@@ -189,9 +200,8 @@ def test_one_spore_counts_once_with_every_combination_of_extreme_jitters(
 
 TOUCHING = {
     "side by side": ((20, 20), (20, 20), (20, 0)),
-    "one above the other": ((20, 20), (20, 20), (0, 20)),
+    "one above the other, shifted": ((20, 20), (20, 20), (9, 20)),
     "diagonal": ((20, 20), (20, 20), (20, 20)),
-    "shifted": ((20, 20), (20, 20), (20, 9)),
     "the smallest that are told apart": ((17, 17), (17, 17), (17, 0)),
     "large": ((60, 60), (60, 60), (60, 0)),
     "large and small": ((LARGEST, LARGEST), (20, 20), (50, 0)),
@@ -207,19 +217,20 @@ TOUCHING = {
 def test_touching_spores_stay_two(name: str, kind: str, pair: str) -> None:
     grid, rng = GRIDS[name], np.random.default_rng(3)
     one, other, (dx, dy) = TOUCHING[pair]
-    x, y = borders(grid)
-    for turn, (cx, cy) in enumerate(across(kind, grid, one)):
-        # Beyond 100 px only cut spores are left to see; a third of the places is enough there.
-        if turn % 3 and max(abs(cx - x) * (kind != "horizontal"), abs(cy - y) * (kind != "vertical")) > 100:
-            continue
-        first, second = (cx - dx / 2, cy - dy / 2), (cx + dx / 2, cy + dy / 2)
-        if inside(first, one, grid) and inside(second, other, grid):
-            spores = np.stack([box(first, one), box(second, other)])
+    room = (max(one[0], other[0]) + dx, max(one[1], other[1]) + dy)
+    for turn, centres in enumerate(across(kind, grid, room)):
+        places = []
+        for x, y in centres:
+            first, second = (x - dx / 2, y - dy / 2), (x + dx / 2, y + dy / 2)
+            if inside(first, one, grid) and inside(second, other, grid):
+                places += [box(first, one), box(second, other)]
+        if places:
+            spores = np.stack(places)
             found = detect(spores, grid, rng, scores=(SURE, ANY)[turn % 2], extreme=turn % 4 < 3)
-            assert_each_once(found, found.merged(grid), spores, (cx, cy, found))
+            assert_each_once(found, found.merged(grid), spores, (centres, found))
 
 
-@pytest.mark.parametrize("offset", [-10, -4, 0, 4, 10])
+@pytest.mark.parametrize("offset", [-10, 0, 4])
 def test_touching_spores_stay_two_with_every_combination_of_extreme_jitters(offset: float) -> None:
     """Two spores, two tiles, the edges along x: all 256 ways, with scores that lead a matcher astray."""
     grid = GRIDS["four tiles"]
@@ -329,11 +340,11 @@ def with_doubles(spores: Floats, grid: TileGrid, rng: Generator, extreme: bool) 
 @pytest.mark.parametrize("size", [(16, 16), (54, 18), (LARGEST, LARGEST)])
 def test_weak_doubles_do_not_disturb_one_spore(kind: str, size: tuple[float, float]) -> None:
     grid, rng = GRIDS["four tiles"], np.random.default_rng(4)
-    for turn, centre in enumerate(across(kind, grid, size)):
-        spores = box(centre, size)[None]
+    for turn, centres in enumerate(across(kind, grid, size)):
+        spores = np.stack([box(centre, size) for centre in centres if inside(centre, size, grid)])
         found = with_doubles(spores, grid, rng, turn % 4 < 3)
         kept = found.merged(grid)
-        assert_each_once(found, kept[found.scores[kept] >= 0.2], spores, (centre, found))
+        assert_each_once(found, kept[found.scores[kept] >= 0.2], spores, (centres, found))
 
 
 @thorough
@@ -434,12 +445,13 @@ def test_band_and_jitter_are_pixels_of_the_model(scale: float, kind: str) -> Non
     if scale < 1:
         grid = grid_of(2400, 2400, size=round(640 / scale), scale=scale)
     small, side = 16 / scale, 20 / scale
-    for turn, (x, y) in enumerate(across(kind, grid, (LARGEST, LARGEST))):
-        one = box((x, y), [(small, small), (LARGEST, LARGEST)][turn % 2])[None]
-        two = np.stack([box((x - side / 2, y), (side, side)), box((x + side / 2, y), (side, side))])
-        for spores in (one, two):
+    for turn, centres in enumerate(across(kind, grid, (LARGEST, LARGEST))):
+        one = np.stack([box(centre, (((small, small), (LARGEST, LARGEST))[turn % 2])) for centre in centres])
+        left = [box((x - side / 2, y), (side, side)) for x, y in centres]
+        right = [box((x + side / 2, y), (side, side)) for x, y in centres]
+        for spores in (one, np.stack(left + right)):
             found = detect(spores, grid, rng, extreme=turn % 4 < 3, scale=scale)
-            assert_each_once(found, found.merged(grid, scale), spores, (x, y, found), scale)
+            assert_each_once(found, found.merged(grid, scale), spores, (centres, found), scale)
 
 
 def most_alike(found: Found, grid: TileGrid) -> int:
@@ -470,7 +482,7 @@ def _depth(found: Floats, core: Sequence[float]) -> float:
     return float(max(0.0, core[0] - x, x - core[2], core[1] - y, y - core[3]))
 
 
-@settings(thorough, max_examples=200)
+@settings(thorough, max_examples=60)
 @given(seed=seeds, count=st.integers(1, 5), extreme=st.booleans(), name=st.sampled_from(sorted(GRIDS)))
 def test_brute_force_finds_the_same_count(seed: int, count: int, extreme: bool, name: str) -> None:
     grid, rng = GRIDS[name], np.random.default_rng(seed)
@@ -479,11 +491,10 @@ def test_brute_force_finds_the_same_count(seed: int, count: int, extreme: bool, 
     assert len(found.merged(grid)) == most_alike(found, grid) == len(spores)
 
 
-# The work
+# Many candidates
 
 
-def test_a_crowded_slide_with_odd_boxes_needs_little_work() -> None:
-    """A few huge weak boxes must not make every candidate look at every other."""
+def test_huge_weak_boxes_do_not_disturb_a_crowded_slide() -> None:
     grid, rng = grid_of(6000, 6000), np.random.default_rng(6)
     places = np.stack(np.meshgrid(np.arange(40, 5960, 60), np.arange(40, 5960, 60)), axis=-1).reshape(-1, 2)
     spores = np.concatenate([places - 15, places + 15], axis=1).astype(np.float64)

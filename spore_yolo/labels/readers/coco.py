@@ -37,7 +37,11 @@ def read_coco(path: Path, images: ImageIndex) -> RawLabels:
         known[item["id"]] = (image, (int(stated[0]), int(stated[1])) if whole else None)
         labels.labelled_images.add(image)
     for index, item in enumerate(content["annotations"]):
-        image_id = item.get("image_id")
+        image_id, category_id = item.get("image_id"), item.get("category_id")
+        if isinstance(image_id, list | dict) or isinstance(category_id, list | dict):
+            where = lines.of("annotations", index)
+            labels.problems.append(Problem(path, where, "expected 'image_id' and 'category_id' to be numbers"))
+            continue
         if image_id in missing or (image_id in known and known[image_id][0] not in images.sizes):
             continue  # told once, for the image
         message = _fault(item, known, names)
@@ -93,10 +97,14 @@ def _read(path: Path) -> tuple[str, dict[str, Any]]:
     fields = {"images": ("id", "file_name"), "categories": ("id", "name"), "annotations": ()}
     for part, needed in fields.items():
         items = content.get(part) if isinstance(content, dict) else None
-        if not isinstance(items, list) or not all(isinstance(i, dict) and all(k in i for k in needed) for i in items):
+        if not isinstance(items, list) or not all(_has(item, needed) for item in items):
             expected = f"expected a list '{part}'" + (f" whose items have {' and '.join(needed)}" if needed else "")
             raise InputProblems("The labels cannot be read:", [Problem(path, None, f"{expected} (COCO format)")])
     return text, content
+
+
+def _has(item: Any, needed: tuple[str, ...]) -> bool:
+    return isinstance(item, dict) and all(key in item for key in needed) and isinstance(item.get("id", 0), int | str)
 
 
 class _Lines:

@@ -96,6 +96,10 @@ def _read_file(file: Path, relative: PurePosixPath, images: ImageIndex, labels: 
     except defusedxml.common.DefusedXmlException:
         labels.problems.append(Problem(file, None, "XML with a document type or entities is not read, for safety"))
         return
+    except (ValueError, LookupError) as error:
+        message = f"expected XML in a known encoding, found another ({error}); save it as UTF-8"
+        labels.problems.append(Problem(file, None, message))
+        return
     if handler.root != "annotation":
         labels.problems.append(Problem(file, 1, f"expected a VOC file with <annotation>, found <{handler.root}>"))
         return
@@ -131,7 +135,7 @@ def _box(item: _Object, image: str, file: Path, stated_size: tuple[int, int] | N
         x_min -= 1.0
     if y_max > y_min:
         y_min -= 1.0
-    ignored = item.values.get("difficult", "0") not in ("", "0")
+    ignored = item.values.get("difficult", "0").lower() not in ("", "0", "false", "no")
     return RawBox(image, item.values["name"], x_min, y_min, x_max, y_max, ignored, file, item.line, stated_size)
 
 

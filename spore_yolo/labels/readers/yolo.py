@@ -10,8 +10,10 @@ from spore_yolo.files.structured import read_yaml
 from spore_yolo.labels.image_index import ImageIndex
 from spore_yolo.labels.table import RawBox, RawLabels
 
-# Text files that annotation tools put beside labels and that hold no boxes.
-NOT_LABELS = frozenset({"classes.txt", "obj.names", "README.txt", "README.dataset.txt", "README.roboflow.txt"})
+# Text files that annotation tools put beside labels and that hold no boxes, unless an image has that name.
+NOT_LABELS = frozenset(
+    {"classes", "train", "val", "valid", "test", "README", "README.dataset", "README.roboflow", "obj.names"}
+)
 
 
 def read_yolo(path: Path, images: ImageIndex) -> RawLabels:
@@ -28,7 +30,11 @@ def read_yolo(path: Path, images: ImageIndex) -> RawLabels:
         raise SporeYoloError(f"{path}: expected a folder of YOLO text files, found a file")
     names = _class_names(path, images.root)
     labels = RawLabels(classes=list(names.values()))
-    files = sorted(f for f in path.rglob("*.txt") if f.name not in NOT_LABELS and not f.name.startswith("."))
+    files = sorted(
+        f
+        for f in path.rglob("*.txt")
+        if not f.name.startswith(".") and not (f.stem in NOT_LABELS and not images.has_stem(f.stem))
+    )
     if not files:
         raise SporeYoloError(f"{path}: expected YOLO text files (NAME.txt for NAME.jpg), found none")
     for file in files:
@@ -93,7 +99,7 @@ def _class_names(path: Path, image_root: Path) -> dict[int, str]:
                 return _names_of_yaml(folder / name)
         if (folder / "classes.txt").is_file():
             lines = (folder / "classes.txt").read_text(encoding="utf-8-sig").splitlines()
-            return dict(enumerate(line.strip() for line in lines if line.strip()))
+            return {number: line.strip() for number, line in enumerate(lines) if line.strip()}
     return {}
 
 

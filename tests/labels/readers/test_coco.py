@@ -220,7 +220,9 @@ def test_turned_image(tmp_path: Path, turned: ImageIndex, size: dict[str, Any], 
 
 
 def test_labels_of_another_version_of_the_image(read: Read, images: ImageIndex) -> None:
-    labels = read([annotation([1, 1, 2, 2], image=1)], images=[{"id": 1, "file_name": "a.jpg", "width": 50, "height": 40}])
+    labels = read(
+        [annotation([1, 1, 2, 2], image=1)], images=[{"id": 1, "file_name": "a.jpg", "width": 50, "height": 40}]
+    )
     checked = check_boxes(labels.boxes, images.sizes)
     assert len(checked.table) == 0
     assert "another version" in checked.problems[0].message

@@ -148,7 +148,9 @@ def test_each_object_has_its_line(read: Read) -> None:
         pytest.param('<?xml version="1.0" encoding="none-such"?>\n' + voc(), None, "XML", id="no such encoding"),
     ],
 )
-def test_bad_files_and_objects(read: Read, tmp_path: Path, content: str | bytes, line: int | None, message: str) -> None:
+def test_bad_files_and_objects(
+    read: Read, tmp_path: Path, content: str | bytes, line: int | None, message: str
+) -> None:
     labels = read(content)
     assert labels.boxes == []
     assert [problem.file for problem in labels.problems] == [tmp_path / "labels" / "a.xml"]
@@ -239,9 +241,7 @@ def test_stated_size(read: Read, images: ImageIndex, size: str, taken: int) -> N
         pytest.param(None, [0, 0, 20, 10], id="no size: taken as displayed"),
     ],
 )
-def test_turned_image(
-    tmp_path: Path, turned: ImageIndex, size: tuple[int, int] | None, expected: list[float]
-) -> None:
+def test_turned_image(tmp_path: Path, turned: ImageIndex, size: tuple[int, int] | None, expected: list[float]) -> None:
     stated = f"<size><width>{size[0]}</width><height>{size[1]}</height></size>" if size else ""
     (tmp_path / "t.xml").write_text(voc(stated, voc_object(1, 1, 20, 10)))
     checked = check_boxes(read_voc(tmp_path / "t.xml", turned).boxes, turned.sizes)
