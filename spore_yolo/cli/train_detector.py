@@ -101,7 +101,7 @@ def _options(arguments: argparse.Namespace) -> DetectorOptions:
         batch=arguments.batch,
         device=arguments.device,
         seed=arguments.seed,
-        settings=parse_settings(arguments.settings),
+        ultralytics=parse_settings(arguments.settings),
     )
 
 

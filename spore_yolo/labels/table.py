@@ -95,7 +95,8 @@ def boxes_table(rows: Iterable[tuple[object, ...]] = ()) -> pd.DataFrame:
     table = pd.DataFrame(list(rows), columns=BOX_COLUMNS)
     kinds: dict[str, str] = {"image": "str", "class": "str", "label_file": "str", "ignored": "bool", "line": "Int64"}
     kinds |= dict.fromkeys(COORDINATES, "float64")
-    return table.astype(kinds)
+    # A ten-thousandth of a pixel is more than any label means, and keeps the tables short.
+    return table.astype(kinds).round(dict.fromkeys(COORDINATES, 4))
 
 
 def check_boxes(boxes: Iterable[RawBox], sizes: Mapping[str, ImageSize]) -> CheckedBoxes:

@@ -1,0 +1,153 @@
+"""Drawn slides on which dark spots are the spores, and a pair that finds dark spots without any training."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+GROUND, SPOT = 200, 40
+
+
+@dataclass
+class Drawn:
+    """Drawn slides: the folder, a CSV with their labels, and the boxes of each slide."""
+
+    folder: Path
+    labels: Path
+    boxes: dict[str, list[tuple[int, int, int, int]]] = field(default_factory=dict)
+
+
+def draw_slides(root: Path, count: int = 10, size: tuple[int, int] = (300, 220), spots: int = 9) -> Drawn:
+    """Draws slides with dark, well separated spots; the last slide is empty."""
+    rng = np.random.default_rng(0)
+    drawn = Drawn(root / "slides", root / "labels.csv")
+    drawn.folder.mkdir(parents=True)
+    width, height = size
+    rows = ["image,x_min,y_min,x_max,y_max,class"]
+    for number in range(count):
+        name = f"slide_{number}.png"
+        pixels = rng.integers(GROUND - 6, GROUND + 6, (height, width, 3)).astype(np.uint8)
+        boxes: list[tuple[int, int, int, int]] = []
+        taken = np.zeros((height, width), dtype=bool)
+        while number < count - 1 and len(boxes) < spots:
+            w, h = rng.integers(12, 26, 2)
+            x, y = rng.integers(0, width - w), rng.integers(0, height - h)
+            if taken[max(0, y - 3) : y + h + 3, max(0, x - 3) : x + w + 3].any():
+                continue
+            taken[y : y + h, x : x + w] = True
+            pixels[y : y + h, x : x + w] = SPOT
+            boxes.append((int(x), int(y), int(x + w), int(y + h)))
+        Image.fromarray(pixels).save(drawn.folder / name)
+        drawn.boxes[name] = boxes
+        rows += [f"{name},{x0},{y0},{x1},{y1},{'rust' if x0 % 4 else 'smut'}" for x0, y0, x1, y1 in boxes]
+        rows += [f"{name},,,,,"] if not boxes else []
+    drawn.labels.write_text("\n".join(rows) + "\n")
+    return drawn
+
+
+@pytest.fixture
+def drawn(tmp_path: Path) -> Drawn:
+    return draw_slides(tmp_path)
+
+
+@pytest.fixture
+def spore_yolo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> Callable[..., Any]:
+    """Runs the program in a fresh folder; gives the exit code, standard output and standard error."""
+    from spore_yolo.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str | Path) -> tuple[int, str, str]:
+        capsys.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as error:  # argparse's own way out
+            code = int(error.code or 0)
+        captured = capsys.readouterr()
+        return code, captured.out, captured.err
+
+    return run
+
+
+class SpotNetwork:
+    """Stands in for YOLO's network: gives a box for each dark spot, in the network's own output form."""
+
+    def __init__(self, classes: int) -> None:
+        self.classes = classes
+
+    def __call__(self, pixels: Any) -> Any:
+        import torch
+        from scipy import ndimage
+
+        found = []
+        for image in pixels.cpu().numpy():
+            spots, _ = ndimage.label(image.mean(axis=0) < (SPOT + GROUND) / 2 / 255 / 1.15)
+            found.append([(s[1].start, s[0].start, s[1].stop, s[0].stop) for s in ndimage.find_objects(spots)])
+        most = max(1, *(len(boxes) for boxes in found))
+        output = torch.zeros(len(found), 4 + self.classes, most)
+        for index, boxes in enumerate(found):
+            for place, (x0, y0, x1, y1) in enumerate(boxes):
+                output[index, :4, place] = torch.tensor([(x0 + x1) / 2, (y0 + y1) / 2, x1 - x0, y1 - y0])
+                output[index, 4, place] = 0.9
+        return output
+
+
+@pytest.fixture(scope="session")
+def untrained_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real YOLOv8n checkpoint with one class that never saw a slide."""
+    from spore_yolo.inference.ultralytics_setup import import_ultralytics
+
+    import_ultralytics()
+    import torch
+    from ultralytics.nn.tasks import DetectionModel
+
+    torch.manual_seed(0)
+    model = DetectionModel("yolov8n.yaml", nc=1, verbose=False)
+    model.names = {0: "spore"}
+    path = tmp_path_factory.mktemp("checkpoint") / "untrained.pt"
+    torch.save({"model": model, "train_args": {"imgsz": 640}, "epoch": -1, "date": None, "version": "0"}, path)
+    return path
+
+
+@pytest.fixture
+def spot_pair(tmp_path: Path, untrained_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A pair's folder whose detector finds dark spots; tiles of 96 px, so that a slide has many."""
+    from spore_yolo.inference.detector import Detector
+    from spore_yolo.inference.pair import DetectorPart, OperatingPoint, PairManifest, write_pair
+
+    part = DetectorPart(
+        file="detector.pt",
+        sha256="",
+        model="yolov8n",
+        one_class=True,
+        tile_size=96,
+        scale=1.0,
+        largest_box=26,
+        nms_iou=0.6,
+        max_detections_per_tile=300,
+    )
+    manifest = PairManifest(
+        pair_version=1,
+        classes=["spore"],
+        targets=[],
+        detector=part,
+        operating_point=OperatingPoint(detector=0.5),
+    )
+    folder = tmp_path / "runs" / "spots" / "pair"
+    write_pair(folder, untrained_checkpoint, manifest)
+    original = Detector.__init__
+
+    def init(self: Detector, *arguments: Any, **options: Any) -> None:
+        original(self, *arguments, **options)
+        self._network = SpotNetwork(len(self.names))
+
+    monkeypatch.setattr(Detector, "__init__", init)
+    return folder
