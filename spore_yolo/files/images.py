@@ -21,6 +21,9 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 
 EXIF_ORIENTATION = 0x0112
 
+# Ultralytics replaces Image.open by a function that tries to install a package when it meets a damaged file.
+_open_image = Image.open
+
 # Pillow refuses more than 179 megapixels by default as a possible attack; scanned slides are larger than that.
 MAX_PIXELS = 4_000_000_000
 
@@ -117,12 +120,12 @@ def _orientation(image: Any) -> int:
 def _open(path: Path) -> Any:
     Image.MAX_IMAGE_PIXELS = MAX_PIXELS
     try:
-        return Image.open(path)
+        return _open_image(path)
     except FileNotFoundError:
         raise UnreadableImage(f"{path}: no such file") from None
     except IsADirectoryError:
         raise UnreadableImage(f"{path}: expected an image, found a folder") from None
-    except UnidentifiedImageError:
+    except (UnidentifiedImageError, ImportError):
         raise UnreadableImage(f"{path}: expected an image (JPEG, PNG, TIFF, BMP, WebP), found something else") from None
     except Exception as error:
         raise UnreadableImage(f"{path}: cannot be read as an image ({error})") from None

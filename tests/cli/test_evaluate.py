@@ -1,0 +1,88 @@
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+@pytest.fixture
+def imported(spore_yolo: Run, drawn: Any) -> Run:
+    code, _, err = spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")
+    assert code == 0, err
+    return spore_yolo
+
+
+def test_a_detector_that_finds_every_spot(imported: Run, spot_pair: Path, tmp_path: Path) -> None:
+    code, out, err = imported("evaluate", "--run", "runs/spots", "--dataset", "toy", "--split", "test")
+    assert code == 0, err
+    folder = tmp_path / "runs" / "spots" / "evaluation" / "toy-test"
+    metrics = json.loads((folder / "metrics.json").read_text())
+    overall = metrics["overall"]
+    assert (overall["recall"], overall["precision"], overall["fp"]) == (1.0, 1.0, 0)
+    assert overall["ap50"] == pytest.approx(1.0)
+    assert (metrics["slides"], metrics["groups"], metrics["split"]) == (2, 2, "test")
+    assert metrics["operating_point"] == {"detector": 0.5, "class": {}}
+    assert metrics["classes_merged_to_spore"] is True
+    assert set(metrics["per_class"]) == {"spore"}
+    assert "all labels were merged" in out
+    assert "2 groups are too few to tell" in out
+    matches = pd.read_csv(folder / "matches.csv")
+    assert (matches["outcome"] == "tp").all()
+    assert len(matches) == overall["tp"]
+    assert (folder / "precision_recall.png").stat().st_size > 5000
+
+
+def test_at_another_threshold_into_another_folder(imported: Run, spot_pair: Path, tmp_path: Path) -> None:
+    base = ["evaluate", "--pair", spot_pair, "--dataset", "toy", "--split", "val"]
+    assert imported(*base, "--at", "0.95", "--output", "report")[0] == 0
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert metrics["overall"]["recall"] == 0.0
+    assert metrics["overall"]["precision"] is None
+    assert metrics["overall"]["ap50"] == pytest.approx(1.0)  # AP does not depend on the operating point
+
+
+def test_split_that_is_torn_by_hand_is_refused(imported: Run, spot_pair: Path, tmp_path: Path) -> None:
+    path = tmp_path / "data" / "toy" / "images.csv"
+    table = pd.read_csv(path)
+    table.loc[table["split"] == "test", "group"] = table.loc[table["split"] == "train", "group"].iloc[0]
+    table.to_csv(path, index=False)
+    code, _, err = imported("evaluate", "--pair", spot_pair, "--dataset", "toy")
+    assert code == 1
+    assert "images.csv:" in err
+    assert "is in" in err
+    assert "and test (line" in err or "and train (line" in err
+
+
+def test_classes_that_do_not_fit(imported: Run, spot_pair: Path) -> None:
+    import yaml
+
+    content = yaml.safe_load((spot_pair / "pair.yaml").read_text())
+    content["detector"]["one_class"] = False
+    (spot_pair / "pair.yaml").write_text(yaml.safe_dump(content))
+    code, _, err = imported("evaluate", "--pair", spot_pair, "--dataset", "toy")
+    assert code == 1
+    assert "the pair finds spore, dataset toy has" in err
+
+
+def test_slide_that_went_missing_since_the_import(imported: Run, spot_pair: Path, drawn: Any, tmp_path: Path) -> None:
+    for path in drawn.folder.iterdir():
+        path.unlink()
+    code, _, err = imported("evaluate", "--pair", spot_pair, "--dataset", "toy")
+    assert code == 1
+    assert "no such file" in err
+    assert not (spot_pair.parent / "evaluation").exists()
+
+
+@pytest.mark.parametrize("part", ["images.csv", "boxes.csv", "manifest.json"])
+def test_import_with_a_part_missing(imported: Run, spot_pair: Path, tmp_path: Path, part: str) -> None:
+    (tmp_path / "data" / "toy" / part).unlink()
+    code, _, err = imported("evaluate", "--pair", spot_pair, "--dataset", "toy")
+    assert code == 1
+    assert part in err
+    assert "import" in err

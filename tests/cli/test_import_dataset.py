@@ -1,0 +1,93 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_import_prints_the_summary_and_what_to_do_next(spore_yolo: Run, drawn: Any) -> None:
+    code, out, err = spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")
+    assert code == 0, err
+    assert "empty slides: 10.0%" in out
+    assert "every image (or source of variants) is its own group" in out
+    assert "next: spore-yolo train-detector --dataset toy" in out
+    again = spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")[1]
+    assert "nothing has changed" in again
+    described = spore_yolo("describe", "toy")[1]
+    assert described.strip() in out
+
+
+def test_options_move_every_place(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
+    place = tmp_path / "elsewhere"
+    options = ["--data", place / "imports", "--datasets", place / "register.yaml"]
+    code, _, err = spore_yolo(
+        "import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv", *options
+    )
+    assert code == 0, err
+    assert (place / "imports" / "toy" / "boxes.csv").exists()
+    assert not (tmp_path / "data").exists()
+    assert spore_yolo("describe", "toy", "--datasets", place / "register.yaml")[0] == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["--split", "60,20"], 2, "--split: expected three or four whole numbers", id="split"),
+        pytest.param(["--group-by", "("], 2, "--group-by: not a regular expression", id="regex"),
+        pytest.param(["--group-by", "(trap)"], 1, "finds no group in this path", id="no image matches"),
+        pytest.param(["--targets", "mould"], 2, "--targets: no such class: mould", id="target"),
+        pytest.param(["--columns", "image"], 2, "--columns: expected OURS=THEIRS", id="columns"),
+        pytest.param(["--columns", "image=nothing"], 2, "column names", id="unknown column"),
+        pytest.param(["--classes", "map.yaml"], 1, "map.yaml: no such file", id="class map"),
+        pytest.param(["--um-per-px", "-1"], 2, "above 0", id="scale"),
+        pytest.param(["--labels", "nowhere.csv"], 1, "nowhere.csv: no such file", id="labels"),
+        pytest.param(["--images", "nowhere"], 1, "expected a folder with images, found nothing", id="images"),
+        pytest.param(["--format", "pdf"], 2, "invalid choice: 'pdf'", id="format"),
+    ],
+)
+def test_wrong_options_say_what_was_expected(
+    spore_yolo: Run, drawn: Any, tmp_path: Path, arguments: list[str], code: int, message: str
+) -> None:
+    base = ["import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv"]
+    got, _, err = spore_yolo(*base, *arguments)
+    assert got == code
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "data").exists()
+    assert not (tmp_path / "datasets.yaml").exists()
+
+
+def test_name_that_is_a_path(spore_yolo: Run, drawn: Any) -> None:
+    base = ["--images", drawn.folder, "--labels", drawn.labels, "--format", "csv"]
+    code, _, err = spore_yolo("import", "../toy", *base)
+    assert code == 2
+    assert "NAME: expected letters" in err
+
+
+def test_every_bad_line_is_listed(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
+    text = drawn.labels.read_text().splitlines()
+    bad = ["slide_0.png,5,5,5,9,rust", "slide_0.png,nan,5,9,9,rust", "slide_1.png,500,5,510,9,rust", "no.png,1,1,2,2,rust"]
+    drawn.labels.write_text("\n".join([*text, *bad]) + "\n")
+    base = ["import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv"]
+    code, _, err = spore_yolo(*base)
+    assert code == 1
+    for number, what in enumerate(("a box with an area", "four numbers", "lies outside", "unknown image")):
+        line = len(text) + 1 + number
+        assert any(f"labels.csv:{line}: " in row and what in row for row in err.splitlines()), (what, err)
+    assert not (tmp_path / "data").exists()
+    code, out, err = spore_yolo(*base, "--skip-bad")
+    assert code == 0, err
+    assert "4 bad boxes or images left out" in out
+    assert len((tmp_path / "data" / "toy" / "skipped.csv").read_text().splitlines()) == 5
+
+
+@pytest.mark.parametrize("command", [["describe"], ["train-detector"], ["train-detector", "--dataset", "moss"]])
+def test_without_a_known_dataset_the_registered_ones_are_listed(spore_yolo: Run, drawn: Any, command: list[str]) -> None:
+    spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")
+    code, _, err = spore_yolo(*command)
+    assert code == 2
+    assert "registered in datasets.yaml: toy" in err

@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from spore_yolo.cli.train_detector import parse_settings
+from spore_yolo.files.errors import UsageError
+
+Run = Callable[..., tuple[int, str, str]]
+
+
+def test_settings_are_what_they_look_like() -> None:
+    assert parse_settings(["mosaic=0.5", "plots=False", "optimizer=SGD", "freeze=[0, 1]", "cache=true"]) == {
+        "mosaic": 0.5,
+        "plots": False,
+        "optimizer": "SGD",
+        "freeze": [0, 1],
+        "cache": True,
+    }
+
+
+@pytest.mark.parametrize(
+    ("item", "message"),
+    [
+        pytest.param("mosaic", "expected key=value", id="no value"),
+        pytest.param("--x=1", "expected key=value", id="an option"),
+        pytest.param("imgsz=320", "say it with --tile-size", id="ours to say"),
+        pytest.param("freeze=[", "the value cannot be read", id="not YAML"),
+    ],
+)
+def test_settings_that_cannot_be(item: str, message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        parse_settings([item])
+
+
+@pytest.fixture
+def imported(spore_yolo: Run, drawn: Any) -> Run:
+    spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")
+    return spore_yolo
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        pytest.param(["--model", "yolov5"], 2, "--model: expected one of yolov8n", id="model"),
+        pytest.param(["--weights", "none.pt"], 1, "none.pt: no such file", id="weights"),
+        pytest.param(["--weights", "labels.csv"], 1, "expected a YOLOv8 checkpoint", id="weights of another kind"),
+        pytest.param(["--tile-size", "100"], 2, "expected a multiple of 32", id="tile size"),
+        pytest.param(["--tile-size", "32"], 2, "does not fit into tiles of 32 px", id="tiles smaller than a spore"),
+        pytest.param(["--epochs", "0"], 2, "at least 1", id="epochs"),
+        pytest.param(["--epochs", "1", "--minutes", "1"], 2, "not allowed with", id="both lengths"),
+        pytest.param(["--resume"], 1, "is no run that could be resumed", id="nothing to resume"),
+        pytest.param(["colour=blue"], 2, "Ultralytics refuses to train", id="unknown setting"),
+    ],
+)
+def test_wrong_options(imported: Run, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
+    got, _, err = imported("train-detector", "--dataset", "toy", *arguments)
+    assert got == code, err
+    assert message in err
+    assert "Traceback" not in err
+    assert not (tmp_path / "runs" / "toy" / "pair").exists()
+
+
+def test_a_run_is_not_overwritten_unasked(imported: Run, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "toy").mkdir(parents=True)
+    (tmp_path / "runs" / "toy" / "notes.txt").write_text("mine")
+    code, _, err = imported("train-detector", "--dataset", "toy")
+    assert code == 2
+    assert "take another --name" in err
+    code, _, err = imported("train-detector", "--dataset", "toy", "--force")
+    assert code == 2
+    assert "is not a run of ours" in err
+    assert (tmp_path / "runs" / "toy" / "notes.txt").exists()
