@@ -70,7 +70,12 @@ def test_name_that_is_a_path(spore_yolo: Run, drawn: Any) -> None:
 
 def test_every_bad_line_is_listed(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
     text = drawn.labels.read_text().splitlines()
-    bad = ["slide_0.png,5,5,5,9,rust", "slide_0.png,nan,5,9,9,rust", "slide_1.png,500,5,510,9,rust", "no.png,1,1,2,2,rust"]
+    bad = [
+        "slide_0.png,5,5,5,9,rust",
+        "slide_0.png,nan,5,9,9,rust",
+        "slide_1.png,500,5,510,9,rust",
+        "no.png,1,1,2,2,rust",
+    ]
     drawn.labels.write_text("\n".join([*text, *bad]) + "\n")
     base = ["import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv"]
     code, _, err = spore_yolo(*base)
@@ -86,7 +91,9 @@ def test_every_bad_line_is_listed(spore_yolo: Run, drawn: Any, tmp_path: Path) -
 
 
 @pytest.mark.parametrize("command", [["describe"], ["train-detector"], ["train-detector", "--dataset", "moss"]])
-def test_without_a_known_dataset_the_registered_ones_are_listed(spore_yolo: Run, drawn: Any, command: list[str]) -> None:
+def test_without_a_known_dataset_the_registered_ones_are_listed(
+    spore_yolo: Run, drawn: Any, command: list[str]
+) -> None:
     spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")
     code, _, err = spore_yolo(*command)
     assert code == 2

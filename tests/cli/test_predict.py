@@ -128,6 +128,8 @@ def test_a_cap_that_is_reached_is_told(spore_yolo: Run, spot_pair: Path, drawn: 
     content["detector"]["max_detections_per_tile"] = 1
     content["detector"]["largest_box"] = 10
     (spot_pair / "pair.yaml").write_text(yaml.safe_dump(content))
-    _, out, _ = spore_yolo("predict", "--pair", spot_pair, "--source", drawn.folder / "slide_0.png", "--output", "found")
+    _, out, _ = spore_yolo(
+        "predict", "--pair", spot_pair, "--source", drawn.folder / "slide_0.png", "--output", "found"
+    )
     assert "warning: a tile reached the cap of 1 candidates" in out
     assert "warning: objects larger than the largest labelled spore (10 px)" in out

@@ -65,9 +65,10 @@ def test_the_run_is_whole(folder: Path) -> None:
     assert content["classes"] == ["rust", "smut"]
     assert content["made"]["start"] == "scratch"
     assert content["made"]["images_seen"] > 0
-    assert content["made"]["dataset_fingerprint"] == json.loads(
-        (folder / "data" / "toy" / "manifest.json").read_text()
-    )["fingerprint"]
+    assert (
+        content["made"]["dataset_fingerprint"]
+        == json.loads((folder / "data" / "toy" / "manifest.json").read_text())["fingerprint"]
+    )
     assert content["detector"]["largest_box"] <= 25
 
 
