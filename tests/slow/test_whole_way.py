@@ -30,7 +30,16 @@ def program(*arguments: str, cwd: Path, **options: Any) -> subprocess.CompletedP
 
 def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "spore_yolo.cli.main", *arguments]
-    return subprocess.Popen(command, cwd=cwd, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=OFFLINE)
+    return subprocess.Popen(
+        command,
+        cwd=cwd,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=OFFLINE,
+        # A shell's background job ignores Ctrl-C and hands that down; the tests may run in one.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+    )
 
 
 def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 400) -> None:
