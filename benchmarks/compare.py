@@ -173,7 +173,7 @@ def main() -> None:
                     "way": name,
                     "group": field,
                     "boxes": int((~some_boxes["ignored"]).sum()),
-                    "ap50": sum(known) / len(known),
+                    "ap50": sum(known) / len(known) if known else None,
                     "recall_at_precision_0.75": point.recall if point.reached else None,
                     "seconds": seconds if field == "all" else None,
                 }

@@ -63,7 +63,7 @@ def main() -> None:
     images, boxes = dataset.split(arguments.split)
     pair = load(arguments.pair)
     classes, threshold = pair.manifest.classes, pair.manifest.operating_point.detector
-    ours, _ = look_at(pair, [(image, dataset.path_of(image)) for image in images["image"]], len(images))
+    ours, _ = look_at(pair, [(image, dataset.path_of(image)) for image in images["image"]], len(images), threshold)
     theirs = [
         plain(
             pair.folder / pair.manifest.detector.file,

@@ -5,7 +5,10 @@ from __future__ import annotations
 import datetime
 import json
 import math
+import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -30,7 +33,13 @@ from spore_yolo.inference.pair import DetectorPart, OperatingPoint, PairManifest
 from spore_yolo.inference.tiling import overlap_for
 from spore_yolo.labels.table import COORDINATES
 from spore_yolo.training.checkpoint import finish_checkpoint
-from spore_yolo.training.detector import STRIDE, TrainedDetector, TrainingSettings, train_detector
+from spore_yolo.training.detector import (
+    STRIDE,
+    TrainedDetector,
+    TrainingSettings,
+    check_settings,
+    train_detector,
+)
 
 NMS_CHOICES = (0.7, 0.6, 0.5, 0.4)
 """The overlaps that are tried on validation: low ones melt touching spores, high ones count one spore twice.
@@ -86,7 +95,9 @@ def read_options(folder: Path) -> DetectorOptions:
     """
     path = folder / "run.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        whole = json.loads(path.read_text(encoding="utf-8"))
+        whole["dataset_fingerprint"]
+        content = whole["options"]
         content["datasets"] = Path(content["datasets"])
         content["weights"] = content["weights"] and Path(content["weights"])
         return DetectorOptions(**content)
@@ -106,35 +117,80 @@ def train(options: DetectorOptions, folder: Path, resume: bool = False, force: b
         force: Replace a run in ``folder``.
     """
     dataset = load_dataset(options.dataset, options.datasets)
-    if not resume and folder.exists() and any(folder.iterdir()):
-        if not force:
-            raise UsageError(f"{folder} exists; take another --name, go on with --resume, or replace it with --force")
-        if not (folder / "run.json").exists():
-            raise UsageError(f"{folder} is not a run of ours and is not replaced; take another --name")
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True, exist_ok=True)
     largest = largest_box(dataset)
+    check_settings(options.training())
     side = options.tile_size / options.scale
     if overlap_for(largest, options.scale) >= side:
         raise UsageError(
             f"the largest labelled box has {largest:.0f} px, which does not fit into tiles of {side:.0f} px"
             " of the slide; use a larger --tile-size or a smaller --scale"
         )
-    settings = {
-        **asdict(options),
-        "datasets": str(options.datasets),
-        "weights": options.weights and str(options.weights),
-    }
-    write_text(folder / "run.json", json.dumps(settings, indent=1) + "\n")
+    if resume:
+        _check_same_dataset(dataset, folder)
+        _train(dataset, options, folder, largest, resume=True)
+        return
+    with _in_place_of(folder, force):
+        _begin(dataset, options, folder)
+        _train(dataset, options, folder, largest, resume=False)
+
+
+def _begin(dataset: Dataset, options: DetectorOptions, folder: Path) -> None:
+    weights = options.weights and str(options.weights)
+    settings = {**asdict(options), "datasets": str(options.datasets), "weights": weights}
+    content = {"options": settings, "dataset_fingerprint": dataset.fingerprint}
+    write_text(folder / "run.json", json.dumps(content, indent=1) + "\n")
+
+
+def _train(dataset: Dataset, options: DetectorOptions, folder: Path, largest: float, resume: bool) -> None:
     try:
         tiles = _tiles(dataset, folder, options, largest)
         trained = train_detector(options.training(), tiles, folder, resume)
+        _finish(dataset, folder, options, trained, largest, tiles.max_boxes)
     except KeyboardInterrupt:
+        if not _begun(folder):
+            raise
         again = f"spore-yolo train-detector --resume --name {folder.name} --runs {folder.parent}"
-        state = "go on with" if (folder / "detector" / "weights" / "last.pt").exists() else "nothing was trained yet"
-        raise KeyboardInterrupt(f"{state}: {again}" if "go on" in state else state) from None
-    _finish(dataset, folder, options, trained, largest, tiles.max_boxes)
+        raise KeyboardInterrupt(f"go on with: {again}") from None
     shutil.rmtree(folder / "tiles")
+
+
+def _begun(folder: Path) -> bool:
+    """Whether there is anything that a training could go on from."""
+    return (folder / "detector" / "weights" / "last.pt").exists()
+
+
+@contextmanager
+def _in_place_of(folder: Path, force: bool) -> Iterator[None]:
+    """Makes the run's folder; one that stood there comes back if the new training never gets going."""
+    aside = folder.with_name(f".{folder.name}.replaced")
+    occupied = folder.exists() and any(folder.iterdir())
+    if occupied and not force:
+        raise UsageError(f"{folder} exists; take another --name, go on with --resume, or replace it with --force")
+    if occupied and not (folder / "run.json").exists():
+        raise UsageError(f"{folder} is not a run of ours and is not replaced; take another --name")
+    if occupied:
+        shutil.rmtree(aside, ignore_errors=True)
+        os.replace(folder, aside)
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        yield
+    except BaseException:
+        if not _begun(folder):
+            shutil.rmtree(folder)
+            if occupied:
+                os.replace(aside, folder)
+        raise
+    finally:
+        shutil.rmtree(aside, ignore_errors=True)
+
+
+def _check_same_dataset(dataset: Dataset, folder: Path) -> None:
+    """A training that goes on with other slides or another split would mix them without a word."""
+    before = json.loads((folder / "run.json").read_text(encoding="utf-8"))["dataset_fingerprint"]
+    if before != dataset.fingerprint:
+        raise SporeYoloError(
+            f"dataset {dataset.name} was imported anew since {folder} was begun; train again without --resume"
+        )
 
 
 def largest_box(dataset: Dataset) -> float:
@@ -177,7 +233,7 @@ def _finish(
 ) -> None:
     checkpoint = folder / "detector.pt"
     finish_checkpoint(trained.checkpoint, checkpoint, usual_imgsz(dataset, options.scale))
-    detector = Detector(checkpoint, _single(options.device))
+    detector = Detector(checkpoint, options.device)
     tiling = TilingSettings(
         options.tile_size,
         options.scale,
@@ -186,7 +242,7 @@ def _finish(
         max(MIN_CAP, CAP_FACTOR * fullest),
     )
     choices = [options.nms_iou] if options.nms_iou else list(NMS_CHOICES)
-    looks = _look_at_validation(detector, dataset, tiling, choices, options.one_class)
+    looks, capped = _look_at_validation(detector, dataset, tiling, choices, options.one_class)
     classes = [SPORE] if options.one_class else dataset.classes
     wanted = classes if options.one_class or not dataset.targets else dataset.targets
     points = [choose_point(curve_of(look, wanted)) for look in looks]
@@ -215,9 +271,21 @@ def _finish(
         figures=_figures(dataset, point, metrics, scored, dict(zip(choices, points, strict=True))),
         made=_made(dataset, options, trained),
     )
-    write_pair(folder / "pair", checkpoint, manifest)
+    write_pair(folder / "pair", checkpoint, manifest, _seen_images(dataset))
     checkpoint.unlink()
     _report(folder, dataset, trained, manifest, point, metrics)
+    if capped:
+        print(
+            f"warning: on {capped} validation slides a tile reached the cap of {tiling.max_detections_per_tile}"
+            " candidates; the operating point may be off"
+        )
+
+
+def _seen_images(dataset: Dataset) -> list[str]:
+    """The hashes of all images of the groups in train and validation, spare variants included."""
+    images = dataset.images
+    groups = images.loc[images["split"].isin(["train", "val"]), "group"]
+    return list(images.loc[images["group"].isin(groups), "sha256"])
 
 
 def _truth(dataset: Dataset, one_class: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -227,27 +295,25 @@ def _truth(dataset: Dataset, one_class: bool) -> tuple[pd.DataFrame, pd.DataFram
 
 def _look_at_validation(
     detector: Detector, dataset: Dataset, tiling: TilingSettings, choices: list[float], one_class: bool
-) -> list[Scored]:
-    """The validation slides through the detector once, scored for each NMS threshold."""
+) -> tuple[list[Scored], int]:
+    """The validation slides through the detector once, scored for each NMS threshold; and how many reached a cap."""
     images, boxes = _truth(dataset, one_class)
     classes = [SPORE] if one_class else dataset.classes
     tables: list[list[pd.DataFrame]] = [[] for _ in choices]
+    capped = 0
     for image in tqdm(images["image"], desc="looking at validation", unit="slide"):
         pixels = read_image(dataset.path_of(image))
-        for found, collected in zip(detector.slide_at(pixels, tiling, choices), tables, strict=True):
+        looks = detector.slide_at(pixels, tiling, choices)
+        capped += any(found.capped_tiles for found in looks)
+        for found, collected in zip(looks, tables, strict=True):
             table = pd.DataFrame(found.boxes, columns=COORDINATES)
             names = np.array(classes, dtype=object)[found.classes]
             collected.append(table.assign(**{"slide": image, "class": names, "score": found.scores}))
-    return [score_candidates(_candidates(collected), boxes, images, classes) for collected in tables]
+    return [score_candidates(_candidates(collected), boxes, images, classes) for collected in tables], capped
 
 
 def _candidates(tables: list[pd.DataFrame]) -> pd.DataFrame:
     return joined(tables)[["slide", "class", "score", *COORDINATES]]
-
-
-def _single(device: str | None) -> str | None:
-    """Validation runs on one device, also where several train."""
-    return None if device is None else device.split(",")[0]
 
 
 def _um_per_px(dataset: Dataset) -> float | None:

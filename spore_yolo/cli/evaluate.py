@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spore_yolo.cli.options import Commands, add_command, add_pair, add_register, chosen_pair, positive, share
+from spore_yolo.cli.options import Commands, add_command, add_pair, add_register, candidate_score, chosen_pair, positive
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,9 +28,13 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--split", default="test", choices=["train", "val", "test", "calibration"], help="default: %(default)s"
     )
-    parser.add_argument("--at", type=share, metavar="SCORE", help="lowest detector_score instead of the stored one")
+    parser.add_argument(
+        "--at", type=candidate_score, metavar="SCORE", help="lowest detector_score instead of the stored one"
+    )
     parser.add_argument("--iou", type=positive, default=0.5, help="least IoU of a match (default: %(default)s)")
-    parser.add_argument("--output", type=Path, help="default: RUN/evaluation/DATASET-SPLIT")
+    parser.add_argument(
+        "--output", type=Path, help="default: RUN/evaluation/DATASET-SPLIT, or PAIR/evaluation/DATASET-SPLIT"
+    )
     parser.add_argument("--device", help="cpu, 0, mps (default: a GPU where there is one)")
     add_register(parser)
     parser.set_defaults(run=run)
@@ -41,20 +45,30 @@ def run(arguments: argparse.Namespace) -> None:
     from spore_yolo.cli.looking import look_at
     from spore_yolo.dataset.store import load_dataset
     from spore_yolo.evaluation.metrics import metrics_text
-    from spore_yolo.files.errors import UsageError
-    from spore_yolo.inference.pair import load
+    from spore_yolo.files.errors import SporeYoloError, UsageError
+    from spore_yolo.inference.pair import load, read_trained_on
 
     if arguments.iou > 1:
         raise UsageError(f"--iou: expected a number above 0 and at most 1, found {arguments.iou:g}")
     dataset = load_dataset(arguments.dataset, arguments.datasets)
     images, boxes = dataset.split(arguments.split)
     folder = chosen_pair(arguments)
+    output = arguments.output or _default_output(folder) / f"{dataset.name}-{arguments.split}"
+    if output.exists() and any(output.iterdir()) and not (output / "metrics.json").exists():
+        raise UsageError(f"--output: {output} exists and holds other things than an evaluation; choose another folder")
+    seen = int(images["sha256"].isin(read_trained_on(folder)).sum())
+    if seen and arguments.split in ("test", "calibration"):
+        raise SporeYoloError(
+            f"{seen} of the {len(images)} slides of {dataset.name}, {arguments.split}, were in the pair's own train or"
+            " validation split: figures on them would lie. Was the dataset imported anew with --force? Train again."
+        )
     pair = load(folder, arguments.device)
     boxes, classes, merged = comparable(boxes, dataset, pair.manifest.classes, pair.manifest.detector.one_class)
     slides = [(image, dataset.path_of(image)) for image in images["image"]]
-    candidates, caps = look_at(pair, slides, len(slides))
     threshold = pair.manifest.operating_point.detector if arguments.at is None else arguments.at
-    output = arguments.output or folder.parent / "evaluation" / f"{dataset.name}-{arguments.split}"
+    candidates, caps = look_at(pair, slides, len(slides), threshold)
+    part = pair.manifest.detector
+    warnings = caps.warnings(part.max_detections_per_tile, part.largest_box)
     targets = [] if merged else (dataset.targets or pair.manifest.targets)
     about = {
         "dataset": dataset.name,
@@ -64,6 +78,7 @@ def run(arguments: argparse.Namespace) -> None:
         "iou": arguments.iou,
         "targets": targets,
         "classes_merged_to_spore": merged,
+        "warnings": warnings,
         "pair": {"detector_sha256": pair.manifest.detector.sha256, "made": pair.manifest.made},
     }
     metrics = write_evaluation(output, candidates, boxes, images, classes, about)
@@ -74,11 +89,19 @@ def run(arguments: argparse.Namespace) -> None:
         print("note: the detector has the one class spore; all labels were merged to it")
     if metrics["groups"] < 8:
         print(f"note: {metrics['groups']} groups are too few to tell how far these figures carry to other slides")
-    part = pair.manifest.detector
-    for warning in caps.warnings(part.max_detections_per_tile, part.largest_box):
+    if seen:
+        print(
+            f"note: {seen} of these slides trained the pair or chose its operating point; state figures of test instead"
+        )
+    for warning in warnings:
         print(warning)
     print(f"\n{output / 'metrics.json'}, matches.csv, candidates.csv, precision_recall.png")
     print(f"next: spore-yolo predict --pair {folder} --source SLIDES --output found/")
+
+
+def _default_output(pair: Path) -> Path:
+    """Beside the pair of a run; inside a pair that lies somewhere else, where others may lie beside it."""
+    return (pair.parent if pair.name == "pair" else pair) / "evaluation"
 
 
 def comparable(

@@ -21,8 +21,15 @@ if TYPE_CHECKING:
 
 @dataclass
 class Caps:
-    """Limits that were reached while looking; none may be silent."""
+    """Limits that were reached while looking; none may be silent.
 
+    Attributes:
+        threshold: The operating point; larger objects are told from it on.
+        capped: Slides on which a tile gave as many candidates as it may.
+        oversized: Slides with detections larger than the largest labelled spore.
+    """
+
+    threshold: float
     capped: list[str] = field(default_factory=list)
     oversized: list[str] = field(default_factory=list)
 
@@ -30,7 +37,8 @@ class Caps:
         """Remembers what limits a slide reached."""
         if candidates.metadata["capped_tiles"]:
             self.capped.append(slide)
-        if candidates.metadata["oversized"]:
+        scores = np.asarray(candidates.data["detector_score"])
+        if (np.asarray(candidates.data["oversized"], dtype=bool) & (scores >= self.threshold)).any():
             self.oversized.append(slide)
 
     def warnings(self, max_detections: int, largest_box: float) -> list[str]:
@@ -75,17 +83,18 @@ def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     return pd.concat(full, ignore_index=True)
 
 
-def look_at(pair: Pair, slides: Iterable[tuple[str, Path]], total: int) -> tuple[pd.DataFrame, Caps]:
+def look_at(pair: Pair, slides: Iterable[tuple[str, Path]], total: int, threshold: float) -> tuple[pd.DataFrame, Caps]:
     """The candidates of slides, with a progress bar.
 
     Args:
         pair: The pair that looks.
         slides: Name and file of each slide.
         total: How many there are.
+        threshold: The operating point.
     """
     from tqdm import tqdm
 
-    caps = Caps()
+    caps = Caps(threshold)
     tables = []
     for name, path in tqdm(slides, total=total, desc="looking", unit="slide"):
         candidates = pair.candidates(path)

@@ -57,6 +57,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt as interrupt:
         return _fail(f"interrupted; {interrupt}" if str(interrupt) else "interrupted; nothing half done was left", 1)
+    except MemoryError:
+        return _fail("memory ran out; close other programs, or work on fewer or smaller slides at a time", 1)
     except OSError as error:
         where = f"{error.filename}: " if error.filename else ""
         if error.errno in (errno.ENOSPC, errno.EDQUOT):

@@ -6,6 +6,9 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+# The same as the detector's CANDIDATE_SCORE, which cannot be asked without torch; a test compares them.
+LEAST_SCORE = 0.01
+
 Commands = Any  # argparse keeps the type of add_subparsers' result private
 
 
@@ -57,6 +60,16 @@ def positive(text: str) -> float:
     value = float(text)
     if not 0 < value < float("inf"):
         raise argparse.ArgumentTypeError(f"expected a number above 0, found {text}")
+    return value
+
+
+def candidate_score(text: str) -> float:
+    """A threshold on detector_score, for argparse; below 0.01 there are no candidates that it could let in."""
+    value = share(text)
+    if value < LEAST_SCORE:
+        raise argparse.ArgumentTypeError(
+            f"expected a score of at least {LEAST_SCORE}, where candidates begin, found {text}"
+        )
     return value
 
 

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import argparse
 import glob
+import json
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from spore_yolo.cli.options import Commands, add_command, add_pair, chosen_pair, share
+from spore_yolo.cli.options import Commands, add_command, add_pair, candidate_score, chosen_pair
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,7 +29,9 @@ def add_parser(commands: Commands) -> None:
     add_pair(parser)
     parser.add_argument("--source", nargs="+", required=True, help="slides: files, folders (at any depth), globs")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
-    parser.add_argument("--at", type=share, metavar="SCORE", help="lowest detector_score instead of the stored one")
+    parser.add_argument(
+        "--at", type=candidate_score, metavar="SCORE", help="lowest detector_score instead of the stored one"
+    )
     parser.add_argument("--no-images", action="store_true", help="write no marked slides")
     parser.add_argument("--force", action="store_true", help="replace results that lie in the output folder")
     parser.add_argument("--device", help="cpu, 0, mps (default: a GPU where there is one)")
@@ -41,8 +44,8 @@ def run(arguments: argparse.Namespace) -> None:
     from spore_yolo.files.errors import UsageError
     from spore_yolo.inference.pair import OperatingPoint, load
 
-    slides = find_slides(arguments.source)
     output: Path = arguments.output
+    slides = find_slides(arguments.source, output)
     if output.exists() and not (output.is_dir() and _is_ours(output)):
         raise UsageError(f"--output: {output} exists and holds other things than predictions; choose another folder")
     if output.exists() and any(output.iterdir()) and not arguments.force:
@@ -56,8 +59,8 @@ def run(arguments: argparse.Namespace) -> None:
     _report(counts, warnings, pair, point.detector, output)
 
 
-def find_slides(sources: list[str]) -> list[Path]:
-    """The slides that files, folders and globs name, each once, sorted.
+def find_slides(sources: list[str], output: Path) -> list[Path]:
+    """The slides that files, folders and globs name, each once, sorted; earlier results in ``output`` are none.
 
     Raises:
         UsageError: One of them names nothing.
@@ -65,7 +68,7 @@ def find_slides(sources: list[str]) -> list[Path]:
     from spore_yolo.files.errors import UsageError
     from spore_yolo.files.images import IMAGE_SUFFIXES, find_images
 
-    slides: dict[Path, None] = {}
+    slides: dict[Path, Path] = {}
     for source in sources:
         path = Path(source)
         if path.is_dir():
@@ -80,8 +83,10 @@ def find_slides(sources: list[str]) -> list[Path]:
             kinds = "JPEG, PNG, TIFF, BMP, WebP"
             what = f"expected slides ({kinds}), found none" if path.is_dir() else "no such file, folder or glob match"
             raise UsageError(f"--source: {source}: {what}")
-        slides |= dict.fromkeys(found)
-    return sorted(slides)
+        for slide in found:
+            slides.setdefault(slide.resolve(), slide)
+    ours = output.resolve()
+    return sorted(slide for place, slide in slides.items() if not place.is_relative_to(ours))
 
 
 def _is_ours(folder: Path) -> bool:
@@ -101,7 +106,7 @@ def _predict(
 
     classes = pair.manifest.classes
     names = unique_names([slide.as_posix() for slide in slides])
-    caps = Caps()
+    caps = Caps(point.detector)
     tables, sizes, rows = [], {}, []
     (folder / "labels").mkdir()
     if images:
@@ -132,7 +137,16 @@ def _predict(
     counts = pd.DataFrame(rows)
     counts.to_csv(folder / "counts.csv", index=False)
     part = pair.manifest.detector
-    return counts, caps.warnings(part.max_detections_per_tile, part.largest_box)
+    warnings = caps.warnings(part.max_detections_per_tile, part.largest_box)
+    about = {
+        "operating_point": {"detector": point.detector, "class": {}},
+        "slides": len(slides),
+        "detections": len(detections),
+        "warnings": warnings,
+        "pair": {"detector_sha256": part.sha256, "made": pair.manifest.made},
+    }
+    (folder / "prediction.json").write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+    return counts, warnings
 
 
 def _report(counts: pd.DataFrame, warnings: list[str], pair: Pair, threshold: float, output: Path) -> None:
@@ -150,6 +164,6 @@ def _report(counts: pd.DataFrame, warnings: list[str], pair: Pair, threshold: fl
         f"{output / 'predictions.csv'}      what passes the operating point\n"
         f"{output / 'candidates.csv'}       everything from detector_score 0.01 on\n"
         f"{output / 'predictions.coco.json'}, {output / 'labels'}/  the same for other programs (COCO, YOLO)\n"
-        f"{output / 'counts.csv'}           detections a slide"
+        f"{output / 'counts.csv'}           detections a slide; prediction.json: how they were made"
         + (f"\nnext: look at the marked slides in {marked}/" if marked.exists() else "")
     )

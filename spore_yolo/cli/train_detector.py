@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   spore-yolo train-detector --dataset magnaporthe
   spore-yolo train-detector --dataset rust --minutes 30 --weights spores.pt --name rust-quick
-  spore-yolo train-detector --dataset rust --model yolov8s --device 0 --epochs 200 batch=32 mosaic=0.5
+  spore-yolo train-detector --dataset rust --model yolov8s --device 0 --epochs 200 --batch 32 mosaic=0.5
   spore-yolo train-detector --resume --name rust-quick
 """
 
@@ -55,14 +55,14 @@ def add_parser(commands: Commands) -> None:
         "--nms-iou", type=share, help="overlap above which two boxes are one (default: chosen on validation)"
     )
     parser.add_argument("--batch", type=whole_number, default=8, help="tiles a step (default: %(default)s)")
-    parser.add_argument("--device", help="cpu, 0, 0,1, mps (default: a GPU where there is one)")
+    parser.add_argument("--device", help="cpu, mps, or the number of a GPU (default: a GPU where there is one)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted, as it was begun")
     parser.add_argument("--force", action="store_true", help="replace a run of the same name")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default: %(default)s)")
     parser.add_argument("settings", nargs="*", metavar="key=value", help="any other Ultralytics training setting")
     add_register(parser)
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, default_of=parser.get_default)
 
 
 def run(arguments: argparse.Namespace) -> None:
@@ -73,12 +73,24 @@ def run(arguments: argparse.Namespace) -> None:
     if arguments.resume:
         if arguments.name is None and arguments.dataset is None:
             raise UsageError("--resume: expected --name with the name of the run to go on with")
+        _refuse_options(arguments)
         folder = arguments.runs / (arguments.name or arguments.dataset)
         options = detector_run.read_options(folder)
     else:
         options = _options(arguments)
         folder = arguments.runs / (arguments.name or options.dataset)
     detector_run.train(options, folder, resume=arguments.resume, force=arguments.force)
+
+
+def _refuse_options(arguments: argparse.Namespace) -> None:
+    """A resumed run is trained as it was begun; another option would be ignored without a word."""
+    from spore_yolo.files.errors import UsageError
+
+    free = {"resume", "name", "dataset", "runs", "run", "default_of", "settings"}
+    changed = [key for key, value in vars(arguments).items() if key not in free and value != arguments.default_of(key)]
+    if changed or arguments.settings:
+        named = [f"--{key.replace('_', '-')}" for key in changed] + list(arguments.settings)
+        raise UsageError(f"--resume goes on with the run as it was begun; leave out {', '.join(named)}")
 
 
 def _options(arguments: argparse.Namespace) -> DetectorOptions:
@@ -126,6 +138,7 @@ def parse_settings(items: list[str]) -> dict[str, Any]:
         "exist_ok": "--force",
         "single_cls": "--one-class",
         "pretrained": "--weights",
+        "batch": "--batch",
     }
     settings: dict[str, Any] = {}
     for item in items:
@@ -134,6 +147,8 @@ def parse_settings(items: list[str]) -> dict[str, Any]:
             raise UsageError(f"expected key=value for Ultralytics, found {item!r}")
         if key in ours:
             raise UsageError(f"{item}: say it with {ours[key]}")
+        if key in ("save", "split", "cfg", "mode", "task", "save_dir", "nbs"):
+            raise UsageError(f"{item}: this setting is not free; the run depends on it")
         try:
             settings[key] = yaml.safe_load(text)
         except yaml.YAMLError:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -15,11 +16,11 @@ from tqdm import tqdm
 from spore_yolo.dataset.groups import groups_of, sources_of
 from spore_yolo.dataset.register import DatasetEntry, relative_to_register, write_entry
 from spore_yolo.dataset.split import given_split, read_split, split_groups
-from spore_yolo.dataset.store import IMAGE_COLUMNS, SPARE, Dataset, load_dataset, read_manifest
+from spore_yolo.dataset.store import IMAGE_COLUMNS, SPARE, Dataset, is_whole, load_dataset, read_manifest
 from spore_yolo.dataset.yolo_layout import write_layout
 from spore_yolo.files.atomic import atomic_folder
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
-from spore_yolo.files.hashes import fingerprint, sha256_file
+from spore_yolo.files.hashes import fingerprint, sha256_file, sha256_text
 from spore_yolo.files.images import UnreadableImage, read_image
 from spore_yolo.labels.class_map import ClassMap
 from spore_yolo.labels.image_index import ImageIndex
@@ -81,6 +82,7 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
         SporeYoloError: Something is wrong with the input; nothing was written.
     """
     folder = data / options.name
+    _check_place(options, folder)
     previous = None if options.force else read_manifest(folder)
     if previous is not None:
         _check_same_rules(previous, options, folder)
@@ -146,11 +148,13 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
         "skipped": [str(problem) for problem in problems],
     }
     notes = _notes(index, hashes, labels.labelled_images, checked.clipped, previous, images)
-    unchanged = previous == manifest
+    tables = {"boxes.csv": checked.table.to_csv(index=False), "images.csv": images.to_csv(index=False)}
+    manifest["tables"] = {name: sha256_text(text) for name, text in tables.items()}
+    unchanged = previous == manifest and is_whole(folder, manifest)
     if not unchanged:
         with atomic_folder(folder) as temporary:
-            checked.table.to_csv(temporary / "boxes.csv", index=False)
-            images.to_csv(temporary / "images.csv", index=False)
+            for name, text in tables.items():
+                (temporary / name).write_text(text, encoding="utf-8")
             (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
             if problems:
                 rows = [(str(p.file), p.line, p.message) for p in problems]
@@ -159,6 +163,15 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
             write_layout(temporary, folder, options.images, images, checked.table, classes)
     write_entry(register, options.name, _entry(options, folder, register, classes))
     return ImportResult(load_dataset(options.name, register), not unchanged, problems, notes)
+
+
+def _check_place(options: ImportOptions, folder: Path) -> None:
+    """The import replaces its folder as a whole, so nothing of the user's may lie in it."""
+    for path in (options.images, options.labels):
+        if path.resolve().is_relative_to(folder.resolve()):
+            raise UsageError(f"{path} lies in {folder}, which the import replaces; move it, or take another name")
+    if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
+        raise UsageError(f"{folder} exists and is no import of ours; take another name or move it")
 
 
 def _verify(index: ImageIndex, quiet: bool) -> tuple[list[Problem], dict[str, str]]:
@@ -179,7 +192,8 @@ def _verify(index: ImageIndex, quiet: bool) -> tuple[list[Problem], dict[str, st
     problems = list(index.problems)
     hashes: dict[str, str] = {}
     names = sorted(index.sizes)
-    with ThreadPoolExecutor() as pool:
+    # Each worker holds a whole slide.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         try:
             found = tqdm(pool.map(verify, names), total=len(names), desc="reading images", unit="image", disable=quiet)
             for image, result in zip(names, found, strict=True):

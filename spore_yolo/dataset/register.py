@@ -8,7 +8,7 @@ from pathlib import Path
 from pydantic import BaseModel, ConfigDict, RootModel
 
 from spore_yolo.files.errors import UsageError
-from spore_yolo.files.structured import read_model, write_yaml
+from spore_yolo.files.structured import read_model, read_yaml, write_yaml
 
 HEADER = """\
 # The register of datasets; `spore-yolo import` writes it. Paths are relative to this file's folder.
@@ -49,9 +49,7 @@ class Register(RootModel[dict[str, DatasetEntry]]):
 
 def read_register(path: Path) -> dict[str, DatasetEntry]:
     """Reads the register; a file that is missing or empty is an empty register."""
-    if not path.exists() or not path.read_text(encoding="utf-8").strip("\n {}"):
-        return {}
-    if not any(line.strip() and not line.startswith("#") for line in path.read_text(encoding="utf-8").splitlines()):
+    if not path.exists() or not read_yaml(path):
         return {}
     return read_model(path, Register).root
 
@@ -74,7 +72,7 @@ def find_entry(path: Path, name: str | None) -> DatasetEntry:
     entries = read_register(path)
     if name is not None and name in entries:
         return entries[name]
-    asked = "--dataset: expected a dataset's name" if name is None else f"unknown dataset {name!r}"
+    asked = "expected a dataset's name" if name is None else f"unknown dataset {name!r}"
     listed = f"registered in {path}: {', '.join(entries)}" if entries else f"none is registered in {path}"
     raise UsageError(f"{asked}; {listed}. Add one with: spore-yolo import NAME --images DIR --labels PATH --format F")
 

@@ -16,6 +16,7 @@ import pandas as pd
 from spore_yolo.dataset.register import find_entry
 from spore_yolo.dataset.split import SPLITS
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
+from spore_yolo.files.hashes import sha256_file
 from spore_yolo.labels.table import BOX_COLUMNS, boxes_table
 
 IMAGE_COLUMNS = ["image", "width", "height", "group", "source", "split", "um_per_px", "sha256"]
@@ -84,6 +85,12 @@ def load_dataset(name: str | None, register: Path) -> Dataset:
     images = _read_table(folder / "images.csv", IMAGE_COLUMNS, {"um_per_px": "float64"})
     boxes = _read_table(folder / "boxes.csv", BOX_COLUMNS, {})
     check_whole_groups(images, folder / "images.csv")
+    for table, digest in manifest["tables"].items():
+        if sha256_file(folder / table) != digest:
+            raise SporeYoloError(
+                f"{folder / table}: was changed since the import, and figures would name another dataset than this one;"
+                " change the labels or the class map and import again"
+            )
     return Dataset(
         name=name,
         folder=folder,
@@ -97,12 +104,23 @@ def load_dataset(name: str | None, register: Path) -> Dataset:
     )
 
 
+def is_whole(folder: Path, manifest: dict[str, Any]) -> bool:
+    """Whether everything that an import writes is there, as it was written, and its links lead somewhere."""
+    tables = all(
+        (folder / name).is_file() and sha256_file(folder / name) == digest
+        for name, digest in manifest["tables"].items()
+    )
+    skipped = (folder / "skipped.csv").exists() == bool(manifest.get("skipped"))
+    links = all(path.exists() for path in (folder / "images").rglob("*"))
+    return tables and skipped and links and (folder / "data.yaml").exists()
+
+
 def read_manifest(folder: Path) -> dict[str, Any] | None:
     """The manifest of an import, or ``None`` where there is none yet."""
     path = folder / "manifest.json"
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("groups", "classes", "targets", "fingerprint", "options", "evaluated", "images"):
+        for key in ("groups", "classes", "targets", "fingerprint", "options", "evaluated", "images", "tables"):
             content[key]
     except FileNotFoundError:
         return None

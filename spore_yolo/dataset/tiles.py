@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -20,7 +21,7 @@ from spore_yolo.dataset.yolo_layout import yolo_lines
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.images import read_image
 from spore_yolo.files.structured import write_yaml
-from spore_yolo.inference.tiling import TileGrid, rescale
+from spore_yolo.inference.tiling import GREY, TileGrid, rescale
 from spore_yolo.labels.table import COORDINATES
 
 MIN_VISIBLE = 0.4
@@ -208,9 +209,15 @@ def _write(
                 # A spore behind an ignored object is still one to find; its own pixels come back.
                 for box in plan.boxes[COORDINATES].to_numpy(dtype=np.float64):
                     tile[_pixels_of(box)] = pixels[y_min:y_max, x_min:x_max][_pixels_of(box)]
-            text = yolo_lines(plan.boxes, x_max - x_min, y_max - y_min, classes)
             if settings.scale != 1:
                 tile = rescale(tile, settings.scale)
+            # A slide smaller than a tile is filled up, since the model would enlarge it otherwise.
+            height, width = tile.shape[:2]
+            whole = np.full((max(settings.size, height), max(settings.size, width), 3), GREY, dtype=np.uint8)
+            whole[:height, :width] = tile
+            tile = whole
+            shown = (x_max - x_min) / width, (y_max - y_min) / height
+            text = yolo_lines(plan.boxes, tile.shape[1] * shown[0], tile.shape[0] * shown[1], classes)
             path = folder / "images" / split / f"{plan.name}.jpg"
             written = cv2.imwrite(
                 str(path), cv2.cvtColor(tile, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]
@@ -219,7 +226,8 @@ def _write(
                 raise OSError(28, "cannot write the tile; is the disk full?", str(path))
             (folder / "labels" / split / f"{plan.name}.txt").write_text(text, encoding="utf-8")
 
-    with ThreadPoolExecutor() as pool:
+    # Each worker holds a whole slide.
+    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
         try:
             list(
                 tqdm(pool.map(write, by_image), total=len(by_image), desc=f"tiles {split}", unit="slide", disable=quiet)

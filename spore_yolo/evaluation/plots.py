@@ -38,7 +38,8 @@ def plot_precision_recall(path: Path, curves: Mapping[str, Curve], threshold: fl
     axes.set(xlim=(0, 1.01), ylim=(0, 1.01), xlabel="recall", ylabel="precision")
     axes.set_title(f"{title}\ndots: operating point, detector_score >= {threshold:.3f}", fontsize=11)
     axes.grid(alpha=0.3)
-    axes.legend(loc="lower left")
+    if axes.lines:
+        axes.legend(loc="lower left")
     with atomic_file(path) as temporary:
         figure.savefig(temporary, format="png")
     plt.close(figure)

@@ -13,15 +13,15 @@ import numpy as np
 import numpy.typing as npt
 
 from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.merging import merge_tiles
-from spore_yolo.inference.tiling import Tile, TileGrid, overlap_for, rescale
+from spore_yolo.inference.tiling import GREY, Tile, TileGrid, overlap_for, rescale
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
 
 CANDIDATE_SCORE = 0.01
 """The detector_score from which on a proposal is a candidate."""
 
 STRIDE = 32
-GREY = 114
 
 Pixels = npt.NDArray[np.uint8]
 Found = npt.NDArray[np.float64]
@@ -67,14 +67,15 @@ class Candidates:
         scores: ``(N,)``, detector_score.
         classes: ``(N,)``, class numbers.
         capped_tiles: Tiles that gave as many candidates as they may; more spores may lie there.
-        oversized: Candidates larger than the largest spore the tiles overlap for; at a tile's edge they may be cut.
+        oversized: For each candidate, whether it is larger than the largest spore that the tiles overlap for; at the
+            edge of a tile it may be cut.
     """
 
     boxes: npt.NDArray[np.float64]
     scores: npt.NDArray[np.float64]
     classes: npt.NDArray[np.int64]
-    capped_tiles: int = 0
-    oversized: int = 0
+    capped_tiles: int
+    oversized: npt.NDArray[np.bool_]
 
 
 class Detector:
@@ -93,6 +94,7 @@ class Detector:
     def __init__(self, checkpoint: Path, device: str | None = None) -> None:
         if not checkpoint.is_file():
             raise SporeYoloError(f"{checkpoint}: no such file; expected a YOLOv8 detector")
+        self._device = torch_device(device)
         ultralytics = import_ultralytics()
         import torch
 
@@ -101,8 +103,6 @@ class Detector:
             if model.task != "detect":
                 raise SporeYoloError(f"{checkpoint}: expected a detector, found a model for the task {model.task!r}")
             network = model.model.float().fuse(verbose=False).eval()
-            chosen = device or ("cuda" if torch.cuda.is_available() else "cpu")
-            self._device = torch.device(f"cuda:{chosen}" if chosen.isdigit() else chosen)
             self._network = network.to(self._device)
         except SporeYoloError:
             raise
@@ -183,7 +183,7 @@ def _join(found: Sequence[Found], tiles: Sequence[Tile], settings: TilingSetting
     keep = merge_tiles(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), tile_of, tiles, settings.scale)
     rows = rows[keep]
     longest = (rows[:, 2:4] - rows[:, :2]).max(axis=1, initial=0)
-    # Weak candidates of odd sizes are common and harmless; a tenth of leeway covers the detector's own jitter.
-    oversized = int(((longest > 1.1 * settings.largest_box) & (rows[:, 4] >= 0.25)).sum()) if len(tiles) > 1 else 0
+    # A tenth of leeway covers the detector's own jitter; a slide of one tile has no borders.
+    oversized = (longest > 1.1 * settings.largest_box) & (len(tiles) > 1)
     capped = sum(len(boxes) >= settings.max_detections_per_tile for boxes in found)
     return Candidates(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), capped, oversized)

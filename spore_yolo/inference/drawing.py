@@ -12,6 +12,9 @@ import numpy.typing as npt
 if TYPE_CHECKING:
     import supervision as sv
 
+MAX_SIDE = 16_384
+"""Longest side of a marked slide in pixels; viewers, and JPEG itself, give up on larger ones."""
+
 
 def marked(pixels: npt.NDArray[np.uint8], detections: sv.Detections) -> npt.NDArray[np.uint8]:
     """The slide with a thin box round each detection, and its class and score where there is room for text.
@@ -43,12 +46,16 @@ def marked(pixels: npt.NDArray[np.uint8], detections: sv.Detections) -> npt.NDAr
 
 
 def write_marked(path: Path, pixels: npt.NDArray[np.uint8], detections: sv.Detections) -> None:
-    """Writes the marked slide as JPEG.
+    """Writes the marked slide as JPEG, reduced where it is larger than :data:`MAX_SIDE`.
 
     Raises:
         OSError: It cannot be written.
     """
-    done, data = cv2.imencode(".jpg", cv2.cvtColor(marked(pixels, detections), cv2.COLOR_RGB2BGR))
+    scene = cv2.cvtColor(marked(pixels, detections), cv2.COLOR_RGB2BGR)
+    reduce = MAX_SIDE / max(scene.shape[:2])
+    if reduce < 1:
+        scene = cv2.resize(scene, None, fx=reduce, fy=reduce, interpolation=cv2.INTER_AREA)
+    done, data = cv2.imencode(".jpg", scene)
     if not done:
         raise OSError(f"{path}: the marked slide cannot be encoded as JPEG")
     path.write_bytes(data.tobytes())

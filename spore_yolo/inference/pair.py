@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
@@ -15,7 +16,7 @@ from spore_yolo.files.atomic import atomic_folder
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.hashes import sha256_file
 from spore_yolo.files.images import read_image
-from spore_yolo.files.structured import read_model, write_yaml
+from spore_yolo.files.structured import read_model, read_yaml, write_yaml
 from spore_yolo.inference.detector import Detector, TilingSettings
 
 if TYPE_CHECKING:
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 
 MANIFEST = "pair.yaml"
 DETECTOR = "detector.pt"
+TRAINED_ON = "trained_on.txt"
+PAIR_VERSION = 1
 
 
 class _Strict(BaseModel):
@@ -109,8 +112,8 @@ class Pair:
 
         Returns:
             Boxes ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide as displayed, by falling score.
-            ``data`` holds ``class_name``, ``detector_score`` and ``class_score`` (NaN without a classifier);
-            ``metadata`` holds ``width``, ``height``, ``capped_tiles`` and ``oversized``.
+            ``data`` holds ``class_name``, ``detector_score``, ``class_score`` (NaN without a classifier) and
+            ``oversized``; ``metadata`` holds ``width``, ``height`` and ``capped_tiles``.
         """
         import supervision as sv
 
@@ -129,12 +132,12 @@ class Pair:
                 "class_name": np.array(self.manifest.classes, dtype=object)[found.classes].astype(str),
                 "detector_score": found.scores.astype(np.float64),
                 "class_score": np.full(len(found.scores), np.nan),
+                "oversized": found.oversized,
             },
             metadata={
                 "width": int(pixels.shape[1]),
                 "height": int(pixels.shape[0]),
                 "capped_tiles": found.capped_tiles,
-                "oversized": found.oversized,
             },
         )
 
@@ -182,6 +185,11 @@ def pair_folder(folder: Path) -> Path:
     """The pair's folder, given it or the run that holds it."""
     if (folder / "pair").is_dir() and not (folder / MANIFEST).exists():
         folder = folder / "pair"
+    if not folder.is_dir() and folder.name == "pair" and folder.parent.is_dir():
+        raise SporeYoloError(
+            f"{folder}: no such folder; the training in {folder.parent} is not finished, go on with it: spore-yolo"
+            f" train-detector --resume --name {folder.parent.name}"
+        )
     if not folder.is_dir():
         raise UsageError(f"{folder}: no such folder; expected a pair or a run that holds one")
     return folder
@@ -194,19 +202,33 @@ def read_manifest(folder: Path) -> PairManifest:
         raise SporeYoloError(
             f"{path}: no such file; {folder} holds no finished pair (train one: spore-yolo train-detector)"
         )
+    content = read_yaml(path)
+    version = content.get("pair_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > PAIR_VERSION:
+        raise SporeYoloError(
+            f"{path}: made by a newer spore-yolo (pair_version {version}, this one reads {PAIR_VERSION}); upgrade"
+        )
     return read_model(path, PairManifest)
 
 
-def write_pair(folder: Path, checkpoint: Path, manifest: PairManifest) -> None:
+def read_trained_on(folder: Path) -> set[str]:
+    """SHA-256 of every image file that training or the choice of the operating point may have seen."""
+    path = folder / TRAINED_ON
+    return set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
+
+
+def write_pair(folder: Path, checkpoint: Path, manifest: PairManifest, trained_on: Iterable[str] = ()) -> None:
     """Writes a pair's folder, whole or not at all.
 
     Args:
         folder: Where the pair goes.
         checkpoint: The detector's file; it is copied.
         manifest: What the pair says of itself; the detector's hash is filled in.
+        trained_on: SHA-256 of every image file that training or the choice of the operating point may have seen.
     """
     with atomic_folder(folder) as temporary:
         shutil.copyfile(checkpoint, temporary / DETECTOR)
+        (temporary / TRAINED_ON).write_text("".join(f"{digest}\n" for digest in sorted(trained_on)), encoding="utf-8")
         part = manifest.detector.model_copy(update={"file": DETECTOR, "sha256": sha256_file(temporary / DETECTOR)})
         content = manifest.model_copy(update={"detector": part}).model_dump(by_alias=True, mode="json")
         write_yaml(temporary / MANIFEST, content)

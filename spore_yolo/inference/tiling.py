@@ -18,6 +18,9 @@ import numpy.typing as npt
 
 from spore_yolo.files.errors import SporeYoloError
 
+GREY = 114
+"""What fills up a tile where the slide ends; Ultralytics' own grey."""
+
 JITTER = 4.0
 """Pixels of the model by which a detector's box edges may differ between two tiles that see the same spore."""
 

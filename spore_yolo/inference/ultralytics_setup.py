@@ -21,8 +21,9 @@ def import_ultralytics() -> Any:
     import ultralytics
     from ultralytics.utils import SETTINGS
 
-    if SETTINGS["sync"]:
-        SETTINGS["sync"] = False
+    ours = {"sync": False, "weights_dir": str(Path(os.environ["YOLO_CONFIG_DIR"]) / "weights")}
+    if any(SETTINGS[key] != value for key, value in ours.items()):
+        SETTINGS.update(ours)
     return ultralytics
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
@@ -80,12 +81,18 @@ def yolo_text(table: pd.DataFrame, size: tuple[int, int], classes: Sequence[str]
 
 def unique_names(slides: Sequence[str]) -> dict[str, str]:
     """A short file name, without suffix, for each slide; slides that share a stem keep what tells them apart."""
+    stems = Counter(PurePosixPath(slide).stem for slide in slides)
     names: dict[str, str] = {}
-    stems = [PurePosixPath(slide).stem for slide in slides]
-    for slide, stem in zip(slides, stems, strict=True):
-        if stems.count(stem) == 1:
-            names[slide] = stem
-            continue
+    taken: set[str] = set()
+    for slide in slides:
         path = PurePosixPath(slide)
-        names[slide] = "__".join(part for part in (*path.parent.parts, path.name) if part not in ("/", ".", ".."))
+        name = path.stem
+        if stems[name] > 1:
+            name = "__".join(part for part in (*path.parent.parts, path.name) if part not in ("/", ".", ".."))
+        number = 1
+        while name in taken:
+            number += 1
+            name = f"{name}-{number}"
+        taken.add(name)
+        names[slide] = name
     return names

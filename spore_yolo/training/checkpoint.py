@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import io
 from pathlib import Path
 from typing import Any
 
@@ -47,5 +48,8 @@ def finish_checkpoint(source: Path, target: Path, imgsz: int) -> None:
         "license": "AGPL-3.0 (https://ultralytics.com/license)",
         "docs": "https://docs.ultralytics.com",
     }
+    # torch reports a full disk as an error of its own kind; written by hand it is an OSError like any other.
+    buffer = io.BytesIO()
+    torch.save(content, buffer)
     with atomic_file(target) as temporary:
-        torch.save(content, temporary)
+        temporary.write_bytes(buffer.getvalue())

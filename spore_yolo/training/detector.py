@@ -8,12 +8,14 @@ import math
 import os
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from spore_yolo.dataset.tiles import TileFolder
+from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError, UsageError
+from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
 
 MODELS = tuple(f"yolov8{size}{head}" for head in ("", "-p2") for size in "nsmlx")
@@ -53,7 +55,7 @@ class TrainingSettings:
         epochs: Number of epochs; each takes one variant of every source.
         minutes: Train for so long instead.
         batch: Tiles a step.
-        device: As Ultralytics takes it (``cpu``, ``0``, ``0,1``, ``mps``); ``None`` chooses.
+        device: As torch takes it (``cpu``, ``0``, ``mps``); ``None`` chooses.
         seed: Seed of everything random.
         extra: Any other Ultralytics setting; wins over ours.
     """
@@ -100,61 +102,84 @@ def train_detector(
         resume: Go on from ``folder / "detector/weights/last.pt"``, with the settings that it was begun with.
 
     Raises:
-        SporeYoloError: There is nothing to resume, the weights do not load, or an Ultralytics setting is unknown.
+        SporeYoloError: There is nothing to resume, the weights do not load, or the training breaks off.
+        UsageError: An Ultralytics setting is unknown.
     """
     ultralytics = import_ultralytics()
     from spore_yolo.training.tile_trainer import TileTrainer
 
     run = folder / "detector"
-    last = run / "weights" / "last.pt"
+    last, best = run / "weights" / "last.pt", run / "weights" / "best.pt"
     record = folder / "training.json"
     arguments = _arguments(settings, tiles, folder)
-    previous = _read_record(record) if resume else {"seconds": 0.0, "images_seen": 0}
+    previous = {"seconds": 0.0, "images_seen": 0}
     if resume:
-        if not last.exists():
-            raise SporeYoloError(f"{last}: no such file; there is nothing to resume, train without --resume")
-        model, start = ultralytics.YOLO(str(last)), str(previous["start"])
+        previous = _read_record(record)
+        model, start = _load(ultralytics, last), str(previous["start"])
+        if model.ckpt["epoch"] < 0 and best.exists():
+            # Ultralytics strips the last checkpoint when it is done; asked to resume it would begin anew.
+            print("the training itself was done already")
+            return _trained(best, record, run)
         arguments["resume"] = True
-        if settings.minutes is not None:
-            left = settings.minutes * 60 - float(previous["seconds"])
-            arguments["time"] = max(left, 1.0) / 3600
     else:
         model, start = _starting_model(ultralytics, settings)
     print(f"starting from {start}")
-
-    trainers: list[Any] = []
     began = time.monotonic()
 
     def note_progress(trainer: Any) -> None:
         """Written after each epoch, so that a resumed training knows what was done before it."""
-        trainers[:] = [trainer]
         done = {
             "start": start,
             "seconds": float(previous["seconds"]) + time.monotonic() - began,
             "images_seen": int(previous["images_seen"]) + trainer.images_seen,
-            "settings": json.loads(json.dumps(asdict(settings), default=str)),
         }
-        temporary = record.with_suffix(".tmp")
-        temporary.write_text(json.dumps(done, indent=1), encoding="utf-8")
-        os.replace(temporary, record)
+        write_text(record, json.dumps(done, indent=1) + "\n")
 
-    model.add_callback("on_train_start", lambda trainer: trainers.append(trainer))
+    def set_clock_back(trainer: Any) -> None:
+        """Time that passed before the interruption counts: for the stop, and for how many epochs there will be."""
+        if trainer.epoch == trainer.start_epoch and previous["seconds"]:
+            trainer.train_time_start -= float(previous["seconds"])
+            trainer.start_epoch = 0
+
+    if settings.minutes is not None:
+        model.add_callback("on_train_epoch_start", set_clock_back)
     model.add_callback("on_model_save", note_progress)
     try:
         model.train(trainer=TileTrainer, **arguments)
-    except (SyntaxError, TypeError, ValueError, AssertionError) as error:
-        # Ultralytics reports unknown or unfit settings so, and a finished run that is to be resumed.
+    except (SyntaxError, TypeError, ValueError, NotImplementedError) as error:
+        # Ultralytics reports unknown or unfit settings so.
         raise UsageError(f"Ultralytics refuses to train: {_plain(error)}") from error
-    best = run / "weights" / "best.pt"
+    except RuntimeError as error:
+        raise SporeYoloError(
+            f"the training broke off: {_plain(error)}. If memory ran out, use a smaller --batch or --tile-size."
+        ) from error
     if not best.exists():
         raise SporeYoloError(f"the training ended without {best}; see its messages above")
+    return _trained(best, record, run)
+
+
+def check_settings(settings: TrainingSettings) -> None:
+    """Finds out what cannot be trained, before anything is written.
+
+    Raises:
+        SporeYoloError: The weights are missing.
+        UsageError: The model, the tile size or the device is none.
+    """
+    if settings.model not in MODELS:
+        raise UsageError(f"--model: expected one of {', '.join(MODELS)}, found {settings.model!r}")
+    if settings.tile_size % STRIDE:
+        raise UsageError(f"--tile-size: expected a multiple of {STRIDE}, found {settings.tile_size}")
+    if settings.weights is not None and not settings.weights.is_file():
+        raise SporeYoloError(f"--weights: {settings.weights}: no such file; expected a YOLOv8 checkpoint (.pt)")
+    torch_device(settings.device)
+
+
+def _trained(best: Path, record: Path, run: Path) -> TrainedDetector:
     done = _read_record(record)
-    return TrainedDetector(best, start, int(done["images_seen"]), float(done["seconds"]), _epochs_of(run))
+    return TrainedDetector(best, str(done["start"]), int(done["images_seen"]), float(done["seconds"]), _epochs_of(run))
 
 
 def _arguments(settings: TrainingSettings, tiles: TileFolder, folder: Path) -> dict[str, Any]:
-    if settings.tile_size % STRIDE:
-        raise UsageError(f"--tile-size: expected a multiple of {STRIDE}, found {settings.tile_size}")
     return {
         **MICROSCOPY,
         "data": str(tiles.data_yaml.resolve()),
@@ -164,8 +189,11 @@ def _arguments(settings: TrainingSettings, tiles: TileFolder, folder: Path) -> d
         "nbs": settings.batch,
         "epochs": settings.epochs,
         "time": None if settings.minutes is None else settings.minutes / 60,
-        "warmup_epochs": min(3.0, max(0.5, 0.05 * settings.epochs)),
+        # With a clock nobody knows yet how many epochs there will be.
+        "warmup_epochs": 1.0 if settings.minutes is not None else min(3.0, max(0.5, 0.05 * settings.epochs)),
         "close_mosaic": math.ceil(0.1 * settings.epochs),
+        # Said each time, since a checkpoint that is resumed may have been written before validation began.
+        "val": True,
         "max_det": max(300, 3 * tiles.max_boxes),
         "device": settings.device,
         "seed": settings.seed,
@@ -178,29 +206,49 @@ def _arguments(settings: TrainingSettings, tiles: TileFolder, folder: Path) -> d
 
 
 def _starting_model(ultralytics: Any, settings: TrainingSettings) -> tuple[Any, str]:
-    if settings.model not in MODELS:
-        raise UsageError(f"--model: expected one of {', '.join(MODELS)}, found {settings.model!r}")
+    model = ultralytics.YOLO(f"{settings.model}.yaml")
     if settings.weights is not None:
-        if not settings.weights.is_file():
-            raise SporeYoloError(f"--weights: {settings.weights}: no such file; expected a YOLOv8 checkpoint (.pt)")
         print(f"note: {settings.weights} is a model file, and loading it runs code in it; use only files you trust")
-        try:
-            model = ultralytics.YOLO(f"{settings.model}.yaml").load(str(settings.weights))
-        except Exception as error:  # torch and pickle raise almost anything for a file that is no checkpoint
+        fitting, total = _transfer(_load(ultralytics, settings.weights), model)
+        if fitting < total / 2:
             raise SporeYoloError(
-                f"--weights: {settings.weights}: expected a YOLOv8 checkpoint, found something else ({_plain(error)})"
-            ) from error
-        return model, f"the weights in {settings.weights.name}"
+                f"--weights: {settings.weights}: only {fitting} of the {total} tensors of {settings.model} fit;"
+                " expected a checkpoint of the same model (see --model)"
+            )
+        return model, f"the weights in {settings.weights.name} ({fitting} of {total} tensors)"
     pretrained = f"{settings.model.removesuffix('-p2')}.pt"
     try:
-        model = ultralytics.YOLO(f"{settings.model}.yaml").load(pretrained)
+        # The download goes to a folder of ours, not to wherever the user stands.
+        weights = Path(ultralytics.settings["weights_dir"]) / pretrained
+        fitting, total = _transfer(ultralytics.YOLO(str(weights)), model)
     except Exception as error:  # ConnectionError, FileNotFoundError or HTTPError, depending on what is unreachable
         print(
             f"warning: the pretrained weights {pretrained} cannot be reached ({_plain(error)}); training from scratch,"
             " which needs many times as long. Give a checkpoint with --weights."
         )
-        return ultralytics.YOLO(f"{settings.model}.yaml"), "scratch"
-    return model, f"the pretrained weights {pretrained}"
+        return model, "scratch"
+    return model, f"the pretrained weights {pretrained} ({fitting} of {total} tensors)"
+
+
+def _load(ultralytics: Any, path: Path) -> Any:
+    if not path.is_file():
+        raise SporeYoloError(f"{path}: no such file; expected a YOLOv8 checkpoint")
+    try:
+        model = ultralytics.YOLO(str(path))
+        model.model.state_dict()
+    except Exception as error:  # torch and pickle raise almost anything for a file that is no checkpoint
+        raise SporeYoloError(
+            f"{path}: expected a YOLOv8 checkpoint, found something else or a damaged one ({_plain(error)})"
+        ) from error
+    return model
+
+
+def _transfer(source: Any, model: Any) -> tuple[int, int]:
+    """Loads what fits; returns how many tensors did, and how many the model has."""
+    theirs, ours = source.model.state_dict(), model.model.state_dict()
+    fitting = sum(name in theirs and theirs[name].shape == tensor.shape for name, tensor in ours.items())
+    model.load(source.model)
+    return fitting, len(ours)
 
 
 def _read_record(path: Path) -> dict[str, Any]:

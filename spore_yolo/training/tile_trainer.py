@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -23,8 +24,12 @@ VALIDATE_FROM = 0.5
 """Share of the epochs after which validation begins: earlier epochs are never the best, and looking costs time."""
 
 
-def _validate_late(trainer: Any) -> None:
-    trainer.args.val = trainer.epoch + 1 > VALIDATE_FROM * trainer.epochs
+def _pace(trainer: Any) -> None:
+    """Begins to validate late, and never stops again; ends mosaic in time also when the clock sets the epochs."""
+    if trainer.epoch + 1 > VALIDATE_FROM * trainer.epochs:
+        trainer.args.val = trainer.wants_validation
+    if trainer.args.time and trainer.args.close_mosaic:
+        trainer.args.close_mosaic = math.ceil(0.1 * trainer.epochs)
 
 
 class SourceSampler(Sampler[int]):
@@ -81,13 +86,15 @@ class TileTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
     """Trains on tiles cut by :func:`spore_yolo.dataset.tiles.cut_tiles`."""
 
     images_seen = 0
+    wants_validation = True
 
     def _setup_train(self) -> None:
         """As the original, but on a CPU every core computes: Ultralytics leaves one idle, which is half of two."""
         super()._setup_train()
         if self.device.type == "cpu":
             torch.set_num_threads(os.cpu_count() or 1)
-        self.add_callback("on_train_epoch_start", _validate_late)
+        self.wants_validation, self.args.val = self.args.val, False
+        self.add_callback("on_train_epoch_start", _pace)
 
     def get_dataloader(self, dataset_path: str, batch_size: int = 16, rank: int = 0, mode: str = "train") -> Any:
         """As the original, but an epoch takes one variant of each source."""

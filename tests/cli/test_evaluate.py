@@ -86,3 +86,34 @@ def test_import_with_a_part_missing(imported: Run, spot_pair: Path, tmp_path: Pa
     assert code == 1
     assert part in err
     assert "import" in err
+
+
+def test_test_slides_that_the_pair_was_trained_on_are_refused(imported: Run, spot_pair: Path, tmp_path: Path) -> None:
+    images = pd.read_csv(tmp_path / "data" / "toy" / "images.csv")
+    test = images.loc[images["split"] == "test", "sha256"]
+    (spot_pair / "trained_on.txt").write_text(f"{test.iloc[0]}\n")
+    code, _, err = imported("evaluate", "--pair", spot_pair, "--dataset", "toy")
+    assert code == 1
+    assert "1 of the 2 slides of toy, test, were in the pair's own train or validation split" in err
+
+
+def test_a_folder_of_other_things_is_not_replaced(imported: Run, spot_pair: Path, tmp_path: Path) -> None:
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("dear")
+    code, _, err = imported("evaluate", "--pair", spot_pair, "--dataset", "toy", "--output", "mine")
+    assert code == 2
+    assert "holds other things" in err
+    assert (tmp_path / "mine" / "thesis.txt").exists()
+
+
+def test_threshold_below_the_candidates(imported: Run, spot_pair: Path) -> None:
+    code, _, err = imported("evaluate", "--pair", spot_pair, "--dataset", "toy", "--at", "0.005")
+    assert code == 2
+    assert "where candidates begin" in err
+
+
+def test_run_that_is_not_finished(imported: Run, tmp_path: Path) -> None:
+    (tmp_path / "runs" / "half").mkdir(parents=True)
+    code, _, err = imported("evaluate", "--run", "runs/half", "--dataset", "toy")
+    assert code == 1
+    assert "go on with it: spore-yolo train-detector --resume --name half" in err

@@ -98,3 +98,34 @@ def test_without_a_known_dataset_the_registered_ones_are_listed(
     code, _, err = spore_yolo(*command)
     assert code == 2
     assert "registered in datasets.yaml: toy" in err
+
+
+def test_nothing_of_the_users_is_replaced(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
+    place = tmp_path / "data" / "toy"
+    place.mkdir(parents=True)
+    raw = drawn.folder.rename(place / "raw")
+    base = ["import", "toy", "--labels", drawn.labels, "--format", "csv"]
+    code, _, err = spore_yolo(*base, "--images", raw, "--force")
+    assert code == 2
+    assert "which the import replaces" in err
+    raw = raw.rename(drawn.folder)
+    (place / "thesis.txt").write_text("dear")
+    code, _, err = spore_yolo(*base, "--images", raw, "--force")
+    assert code == 2
+    assert "is no import of ours" in err
+    assert (place / "thesis.txt").read_text() == "dear"
+
+
+def test_a_damaged_import_is_mended_by_importing_again(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
+    base = ["import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv"]
+    spore_yolo(*base)
+    (tmp_path / "data" / "toy" / "boxes.csv").unlink()
+    assert spore_yolo("describe", "toy")[0] == 1
+    assert spore_yolo(*base)[0] == 0
+    assert spore_yolo("describe", "toy")[0] == 0
+    (tmp_path / "data" / "toy" / "boxes.csv").write_text(
+        (tmp_path / "data" / "toy" / "boxes.csv").read_text().replace("rust", "smut")
+    )
+    code, _, err = spore_yolo("describe", "toy")
+    assert code == 1
+    assert "boxes.csv: was changed since the import" in err

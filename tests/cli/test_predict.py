@@ -133,3 +133,20 @@ def test_a_cap_that_is_reached_is_told(spore_yolo: Run, spot_pair: Path, drawn: 
     )
     assert "warning: a tile reached the cap of 1 candidates" in out
     assert "warning: objects larger than the largest labelled spore (10 px)" in out
+
+
+def test_earlier_results_are_no_slides(spore_yolo: Run, spot_pair: Path, drawn: Any, tmp_path: Path) -> None:
+    slides = drawn.folder
+    base = ["predict", "--pair", spot_pair, "--source", slides, slides / ".." / slides.name, "--output", slides / "found"]
+    assert spore_yolo(*base)[0] == 0
+    assert spore_yolo(*base, "--force")[0] == 0
+    assert len(pd.read_csv(slides / "found" / "counts.csv")) == 10
+
+
+@pytest.mark.parametrize("device", ["0,1", "gpu", "99"])
+def test_devices_that_are_none(spore_yolo: Run, spot_pair: Path, drawn: Any, device: str) -> None:
+    code, _, err = spore_yolo(
+        "predict", "--pair", spot_pair, "--source", drawn.folder, "--output", "found", "--device", device
+    )
+    assert code == 2
+    assert "--device: expected cpu, mps or the number of one GPU" in err

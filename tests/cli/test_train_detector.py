@@ -74,3 +74,20 @@ def test_a_run_is_not_overwritten_unasked(imported: Run, tmp_path: Path) -> None
     assert code == 2
     assert "is not a run of ours" in err
     assert (tmp_path / "runs" / "toy" / "notes.txt").exists()
+
+
+def test_the_old_run_comes_back_when_the_new_one_cannot_begin(imported: Run, tmp_path: Path) -> None:
+    run = tmp_path / "runs" / "toy"
+    (run / "pair").mkdir(parents=True)
+    (run / "run.json").write_text("{}")
+    (run / "pair" / "pair.yaml").write_text("precious")
+    for wrong in (["--weights", "none.pt"], ["colour=blue"], ["--tile-size", "32"]):
+        assert imported("train-detector", "--dataset", "toy", "--force", *wrong)[0] in (1, 2)
+        assert (run / "pair" / "pair.yaml").read_text() == "precious"
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == ["toy"]
+
+
+def test_resume_takes_no_other_options(imported: Run) -> None:
+    code, _, err = imported("train-detector", "--resume", "--name", "toy", "--minutes", "5", "mosaic=0")
+    assert code == 2
+    assert "leave out --minutes, mosaic=0" in err

@@ -91,7 +91,10 @@ def test_find_entry(register: Path) -> None:
 
 @pytest.mark.parametrize(
     ("name", "words"),
-    [pytest.param("b", "unknown dataset 'b'", id="unknown"), pytest.param(None, "--dataset", id="no name given")],
+    [
+        pytest.param("b", "unknown dataset 'b'", id="unknown"),
+        pytest.param(None, "expected a dataset's name", id="no name given"),
+    ],
 )
 def test_find_entry__says_what_there_is(register: Path, name: str | None, words: str) -> None:
     with pytest.raises(UsageError, match="none is registered") as caught:

@@ -151,11 +151,14 @@ def test_cut_tiles__names_and_places(cut: Callable[..., TileFolder]) -> None:
     assert corners == pytest.approx([12, 10, 32, 30], abs=1e-4)
 
 
-def test_cut_tiles__a_small_slide_is_one_tile_of_its_own_size(cut: Callable[..., TileFolder]) -> None:
+def test_cut_tiles__a_small_slide_is_filled_up_not_enlarged(cut: Callable[..., TileFolder]) -> None:
     boxes = [("a.png", "Alternaria", 5, 6, 15, 26), VAL_BOX]
     result = cut({"a.png": ("train", 30, 40), **VAL}, boxes, scale=2.0, size=100)
     (path,) = (result.data_yaml.parent / "images" / "train").iterdir()
-    assert read_image(path).shape == (80, 60, 3)
+    pixels = read_image(path)
+    assert pixels.shape == (100, 100, 3)
+    assert np.abs(pixels[84:, :].astype(int) - 114).max() < 8
+    assert np.abs(pixels[:, 64:].astype(int) - 114).max() < 8
     ((_, corners),) = _labels(result.data_yaml.parent, "train")["0_a.png_0_0"]
     assert corners == pytest.approx([10, 12, 30, 52], abs=1e-3)
 

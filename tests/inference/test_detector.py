@@ -44,10 +44,17 @@ def test_slides_of_odd_sizes(spot_pair: Path, size: tuple[int, int]) -> None:
     assert found.boxes.round().tolist() == [[2, 3, 16, 18]]
 
 
+def test_least_score_of_the_command_line_is_where_candidates_begin() -> None:
+    from spore_yolo.cli.options import LEAST_SCORE
+    from spore_yolo.inference.detector import CANDIDATE_SCORE
+
+    assert LEAST_SCORE == CANDIDATE_SCORE
+
+
 def test_an_empty_slide(spot_pair: Path) -> None:
     found = load(spot_pair).detector.slide(slide_with(), settings())
     assert found.boxes.shape == (0, 4)
-    assert (found.capped_tiles, found.oversized) == (0, 0)
+    assert (found.capped_tiles, found.oversized.tolist()) == (0, [])
 
 
 def test_a_cap_that_is_reached_is_told(spot_pair: Path) -> None:
@@ -60,7 +67,7 @@ def test_a_cap_that_is_reached_is_told(spot_pair: Path) -> None:
 
 def test_objects_larger_than_the_overlap_allows_are_told(spot_pair: Path) -> None:
     found = load(spot_pair).detector.slide(slide_with((10, 10, 60, 60)), settings())
-    assert found.oversized == 1
+    assert found.oversized.tolist() == [True]
 
 
 def test_several_nms_thresholds_at_once_are_as_one_by_one(spot_pair: Path) -> None:

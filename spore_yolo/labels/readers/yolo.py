@@ -98,7 +98,10 @@ def _class_names(path: Path, image_root: Path) -> dict[int, str]:
             if (folder / name).is_file():
                 return _names_of_yaml(folder / name)
         if (folder / "classes.txt").is_file():
-            lines = (folder / "classes.txt").read_text(encoding="utf-8-sig").splitlines()
+            try:
+                lines = (folder / "classes.txt").read_text(encoding="utf-8-sig").splitlines()
+            except UnicodeDecodeError:
+                raise SporeYoloError(f"{folder / 'classes.txt'}: expected text in UTF-8, found other bytes") from None
             return {number: line.strip() for number, line in enumerate(lines) if line.strip()}
     return {}
 
