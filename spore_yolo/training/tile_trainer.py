@@ -18,6 +18,7 @@ from spore_yolo.inference.ultralytics_setup import import_ultralytics
 
 import_ultralytics()
 from ultralytics.models.yolo.detect import DetectionTrainer, DetectionValidator  # noqa: E402  (the settings folder must be set first)
+from ultralytics.utils import LOGGER  # noqa: E402
 from ultralytics.utils.nms import non_max_suppression  # noqa: E402
 
 VALIDATE_FROM = 0.5
@@ -79,6 +80,8 @@ class TileValidator(DetectionValidator):  # type: ignore[misc, unused-ignore]
             max_det=self.args.max_det,
             max_time_img=float("inf"),
         )
+        if any(len(x) >= self.args.max_det for x in found):
+            LOGGER.warning(f"validation: a tile reached the cap of {self.args.max_det} boxes (max_det)")
         return [{"bboxes": x[:, :4], "conf": x[:, 4], "cls": x[:, 5], "extra": x[:, 6:]} for x in found]
 
 

@@ -137,7 +137,16 @@ def test_a_cap_that_is_reached_is_told(spore_yolo: Run, spot_pair: Path, drawn: 
 
 def test_earlier_results_are_no_slides(spore_yolo: Run, spot_pair: Path, drawn: Any, tmp_path: Path) -> None:
     slides = drawn.folder
-    base = ["predict", "--pair", spot_pair, "--source", slides, slides / ".." / slides.name, "--output", slides / "found"]
+    base = [
+        "predict",
+        "--pair",
+        spot_pair,
+        "--source",
+        slides,
+        slides / ".." / slides.name,
+        "--output",
+        slides / "found",
+    ]
     assert spore_yolo(*base)[0] == 0
     assert spore_yolo(*base, "--force")[0] == 0
     assert len(pd.read_csv(slides / "found" / "counts.csv")) == 10

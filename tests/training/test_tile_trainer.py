@@ -1,0 +1,102 @@
+from __future__ import annotations
+
+from collections import Counter
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import torch
+
+from spore_yolo.training.tile_trainer import SourceSampler, TileTrainer, TileValidator, _pace
+
+
+def test_an_epoch_takes_each_source_as_often_as_one_variant_has_tiles() -> None:
+    # Source a: 3 variants of 4 tiles; source b: a single image of 4 tiles.
+    sampler = SourceSampler(["a"] * 12 + ["b"] * 4, {"a": 3, "b": 1})
+    assert len(sampler) == 8
+    drawn = list(sampler)
+    assert len(drawn) == len(set(drawn)) == 8
+    assert Counter("a" if index < 12 else "b" for index in drawn) == {"a": 4, "b": 4}
+
+
+def test_epochs_take_other_variants() -> None:
+    sampler = SourceSampler(["a"] * 30, {"a": 10})
+    assert len({tuple(sorted(sampler)) for _ in range(10)}) > 1
+
+
+def test_every_tile_has_its_turn() -> None:
+    sampler = SourceSampler(["a"] * 12, {"a": 4})
+    assert set().union(*(set(sampler) for _ in range(100))) == set(range(12))
+
+
+@pytest.fixture
+def trainer() -> TileTrainer:
+    trainer = TileTrainer.__new__(TileTrainer)
+    trainer.device = torch.device("cpu")
+    trainer.args = SimpleNamespace(multi_scale=0.0)
+    return trainer
+
+
+def batch_of(count: int, height: int, width: int) -> dict[str, Any]:
+    """Images with one bright rectangle each, and its box."""
+    pixels = torch.zeros(count, 3, height, width, dtype=torch.uint8)
+    pixels[:, :, 10:20, 30:60] = 255
+    box = torch.tensor([45 / width, 15 / height, 30 / width, 10 / height])
+    return {"img": pixels, "bboxes": box.repeat(count, 1), "batch_idx": torch.arange(count).float()}
+
+
+def test_boxes_follow_the_turned_pixels(trainer: TileTrainer) -> None:
+    torch.manual_seed(0)
+    batch = trainer.preprocess_batch(batch_of(40, 96, 96))
+    turned = 0
+    for index in range(40):
+        rows, columns = torch.nonzero(batch["img"][index, 0], as_tuple=True)
+        found = [columns.min(), rows.min(), columns.max() + 1, rows.max() + 1]
+        x, y, w, h = (batch["bboxes"][index] * 96).tolist()
+        assert [float(side) for side in found] == pytest.approx([x - w / 2, y - h / 2, x + w / 2, y + h / 2])
+        turned += h > w
+    assert 8 < turned < 32
+    assert trainer.images_seen == 40
+
+
+def test_images_that_are_not_square_stay(trainer: TileTrainer) -> None:
+    batch = trainer.preprocess_batch(batch_of(8, 64, 96))
+    assert batch["img"].shape == (8, 3, 64, 96)
+    assert (batch["bboxes"][:, 2] * 96 > batch["bboxes"][:, 3] * 64).all()
+
+
+def test_a_batch_without_boxes(trainer: TileTrainer) -> None:
+    batch = {"img": torch.zeros(4, 3, 64, 64), "bboxes": torch.zeros(0, 4), "batch_idx": torch.zeros(0)}
+    assert trainer.preprocess_batch(batch)["bboxes"].shape == (0, 4)
+
+
+def test_validation_begins_late_and_does_not_stop_again() -> None:
+    arguments = SimpleNamespace(val=False, time=0.1, close_mosaic=10)
+    trainer = SimpleNamespace(args=arguments, wants_validation=True, epochs=10, epoch=0)
+    _pace(trainer)
+    assert not arguments.val
+    trainer.epoch = 5
+    _pace(trainer)
+    assert arguments.val
+    assert arguments.close_mosaic == 1
+    trainer.epochs = 100  # the clock allows more epochs than it seemed
+    _pace(trainer)
+    assert arguments.val
+
+
+def test_validation_that_is_not_wanted_stays_off() -> None:
+    arguments = SimpleNamespace(val=False, time=None, close_mosaic=10)
+    _pace(SimpleNamespace(args=arguments, wants_validation=False, epochs=10, epoch=9))
+    assert not arguments.val
+
+
+def test_nms_takes_the_time_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With Ultralytics' limit the second image of the batch would come back empty."""
+    import ultralytics.utils.nms as nms
+
+    clock = iter(range(0, 10_000, 1000))
+    monkeypatch.setattr(nms.time, "time", lambda: float(next(clock)))
+    validator = TileValidator.__new__(TileValidator)
+    validator.args = SimpleNamespace(conf=0.01, iou=0.7, single_cls=False, agnostic_nms=False, max_det=300)
+    prediction = torch.tensor([[50.0], [50.0], [20.0], [20.0], [0.9]]).repeat(2, 1, 1)
+    assert [len(found["conf"]) for found in validator.postprocess(prediction)] == [1, 1]
