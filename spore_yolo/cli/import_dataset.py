@@ -33,8 +33,8 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--group-by",
         metavar="REGEX",
-        help="searched in each image's path; its first bracket is the group that no split may tear apart"
-        " (default: the source image)",
+        help="searched in each image's path; its first bracket is the group that no split may tear apart; or a CSV file"
+        " with image,group (default: the source image)",
     )
     parser.add_argument(
         "--split",

@@ -9,9 +9,10 @@ from __future__ import annotations
 import re
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from spore_yolo.files.errors import InputProblems, Problem, UsageError
+from spore_yolo.files.structured import read_pairs
 
 # Roboflow names each exported variant of NAME.png "NAME_png.rf.HASH.jpg".
 VARIANT = re.compile(r"^(?P<source>.+)\.rf\.[0-9A-Za-z]{8,}$")
@@ -67,30 +68,43 @@ def groups_of(sources: Mapping[str, str], group_by: str | None) -> dict[str, str
 
     Args:
         sources: Source of each image.
-        group_by: A regular expression searched in the image's path; its first bracket is the group. Without one, each
-            source is a group.
+        group_by: A regular expression searched in the image's path, whose first bracket is the group; or a CSV file
+            with the columns ``image,group``. Without it, each source is a group.
 
     Raises:
         UsageError: The expression is not valid or has no bracket.
-        InputProblems: It does not match an image, or it would tear variants of one source apart.
+        InputProblems: An image has no group, or variants of one source would be torn apart.
     """
     if group_by is None:
         return dict(sources)
+    if is_table(group_by):
+        given = read_pairs(Path(group_by), "image", "group")
+        return _whole_sources(sources, {image: given.get(image) for image in sources}, group_by)
     try:
         pattern = re.compile(group_by)
     except re.error as error:
         raise UsageError(f"--group-by: not a regular expression: {error} (found {group_by!r})") from None
     if pattern.groups < 1:
         raise UsageError(f"--group-by: expected a bracket round the group, as in '(trap_[0-9]+)', found {group_by!r}")
+    matches = {image: pattern.search(image) for image in sources}
+    return _whole_sources(sources, {image: match and match.group(1) for image, match in matches.items()}, group_by)
+
+
+def is_table(group_by: str) -> bool:
+    """Whether groups are given by a CSV file, not by a regular expression."""
+    return group_by.lower().endswith(".csv")
+
+
+def _whole_sources(sources: Mapping[str, str], found: Mapping[str, str | None], group_by: str) -> dict[str, str]:
     groups: dict[str, str] = {}
     problems: list[Problem] = []
     of_source: dict[str, tuple[str, str]] = {}
     for image, source in sources.items():
-        match = pattern.search(image)
-        if match is None or not match.group(1):
-            problems.append(Problem(image, None, f"--group-by {group_by!r} finds no group in this path"))
+        group = found[image]
+        if not group:
+            problems.append(Problem(image, None, f"--group-by {group_by!r} finds no group for this image"))
             continue
-        group = groups[image] = match.group(1)
+        groups[image] = group
         first_image, first_group = of_source.setdefault(source, (image, group))
         if group != first_group:
             problems.append(

@@ -13,7 +13,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
-from spore_yolo.dataset.groups import groups_of, sources_of
+from spore_yolo.dataset.groups import groups_of, is_table, sources_of
 from spore_yolo.dataset.register import DatasetEntry, relative_to_register, write_entry
 from spore_yolo.dataset.split import given_split, read_split, split_groups
 from spore_yolo.dataset.store import IMAGE_COLUMNS, SPARE, Dataset, is_whole, load_dataset, read_manifest
@@ -22,6 +22,7 @@ from spore_yolo.files.atomic import atomic_folder
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
 from spore_yolo.files.hashes import fingerprint, sha256_file, sha256_text
 from spore_yolo.files.images import UnreadableImage, read_image
+from spore_yolo.files.structured import read_pairs
 from spore_yolo.labels.class_map import ClassMap
 from spore_yolo.labels.image_index import ImageIndex
 from spore_yolo.labels.readers import read_labels
@@ -115,6 +116,8 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
 
     sources = sources_of(hashes)
     groups = groups_of(sources, options.group_by)
+    if previous is not None:
+        _check_same_groups(folder, groups)
     images = pd.DataFrame(
         {
             "image": list(hashes),
@@ -219,9 +222,27 @@ def _check_same_rules(previous: dict[str, Any], options: ImportOptions, folder: 
             )
 
 
+def _check_same_groups(folder: Path, groups: Mapping[str, str]) -> None:
+    """An image that came into another group could come into another split."""
+    path = folder / "images.csv"
+    if not path.exists():
+        return
+    before = read_pairs(path, "image", "group")
+    moved = [
+        Problem(image, None, f"was in group {before[image]}, is now in group {group}")
+        for image, group in groups.items()
+        if before.get(image, group) != group
+    ]
+    if moved:
+        raise InputProblems(
+            "Images changed their group since the last import:", moved, "Use --force to deal all groups anew."
+        )
+
+
 def _rules(options: ImportOptions) -> dict[str, Any]:
     split: Any = list(options.shares) if options.split_file is None else "given"
-    return {"split": split, "seed": options.seed, "group_by": options.group_by}
+    given = options.group_by is not None and is_table(options.group_by)
+    return {"split": split, "seed": options.seed, "group_by": "given" if given else options.group_by}
 
 
 def _classes(listed: Iterable[str], boxes: pd.DataFrame, previous: dict[str, Any] | None) -> list[str]:

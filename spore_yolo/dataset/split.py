@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 
@@ -10,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
+from spore_yolo.files.structured import read_pairs
 
 SPLITS = ("train", "val", "test", "calibration")
 
@@ -44,28 +44,13 @@ def read_split(path: Path) -> dict[str, str]:
     """Reads a split that is given, a CSV file with the columns ``group,split``.
 
     Raises:
-        SporeYoloError: The file is missing or has other columns.
-        InputProblems: A split is unknown or a group stands there twice with different ones.
+        SporeYoloError: The file is missing, has other columns, or names an unknown split.
+        InputProblems: A group stands there twice with different splits.
     """
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows = [(reader.line_num, row) for row in reader]
-            columns = reader.fieldnames or []
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise SporeYoloError(f"{path}: expected a CSV file with the columns group,split ({error})") from None
-    if not {"group", "split"} <= set(columns):
-        raise SporeYoloError(f"{path}:1: expected the columns group,split, found {','.join(columns) or 'none'}")
-    splits: dict[str, str] = {}
-    problems = []
-    for line, row in rows:
-        group, split = row["group"], row["split"]
-        if split not in SPLITS:
-            problems.append(Problem(path, line, f"expected a split ({', '.join(SPLITS)}), found {split!r}"))
-        elif splits.setdefault(group, split) != split:
-            problems.append(Problem(path, line, f"group {group} is in {split} and in {splits[group]}"))
-    if problems:
-        raise InputProblems("The split cannot be taken from the file:", problems)
+    splits = read_pairs(path, "group", "split")
+    unknown = sorted(set(splits.values()) - set(SPLITS))
+    if unknown:
+        raise SporeYoloError(f"{path}: expected the splits {', '.join(SPLITS)}, found {', '.join(unknown)}")
     return splits
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import csv
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -58,6 +59,34 @@ def problems_of(error: ValidationError, path: Path | str) -> list[Problem]:
         )
         for item in error.errors()
     ]
+
+
+def read_pairs(path: Path, key: str, value: str) -> dict[str, str]:
+    """Reads two columns of a CSV file with a header as a mapping.
+
+    Raises:
+        SporeYoloError: The file is missing, is no CSV, or lacks a column.
+        InputProblems: A key stands there twice with different values.
+    """
+    pairs: dict[str, str] = {}
+    problems = []
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            columns = list(reader.fieldnames or [])
+            if not {key, value} <= set(columns):
+                found = ",".join(columns) or "none"
+                raise SporeYoloError(f"{path}:1: expected the columns {key},{value}, found {found}")
+            for row in reader:
+                one, other = row[key] or "", row[value] or ""
+                if pairs.setdefault(one, other) != other:
+                    problems.append(Problem(path, reader.line_num, f"{key} {one} is in {other} and in {pairs[one]}"))
+    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        reason = "no such file" if isinstance(error, FileNotFoundError) else str(error)
+        raise SporeYoloError(f"{path}: expected a CSV file with the columns {key},{value}: {reason}") from None
+    if problems:
+        raise InputProblems("A table contradicts itself:", problems)
+    return pairs
 
 
 def write_yaml(path: Path, value: Any, header: str = "") -> None:

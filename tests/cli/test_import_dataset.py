@@ -38,7 +38,7 @@ def test_options_move_every_place(spore_yolo: Run, drawn: Any, tmp_path: Path) -
     [
         pytest.param(["--split", "60,20"], 2, "--split: expected three or four whole numbers", id="split"),
         pytest.param(["--group-by", "("], 2, "--group-by: not a regular expression", id="regex"),
-        pytest.param(["--group-by", "(trap)"], 1, "finds no group in this path", id="no image matches"),
+        pytest.param(["--group-by", "(trap)"], 1, "finds no group for this image", id="no image matches"),
         pytest.param(["--targets", "mould"], 2, "--targets: no such class: mould", id="target"),
         pytest.param(["--columns", "image"], 2, "--columns: expected OURS=THEIRS", id="columns"),
         pytest.param(["--columns", "image=nothing"], 2, "column names", id="unknown column"),

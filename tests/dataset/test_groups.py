@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import pytest
 
 from spore_yolo.dataset.groups import groups_of, source_of, sources_of
-from spore_yolo.files.errors import InputProblems, UsageError
+from spore_yolo.files.errors import InputProblems, SporeYoloError, UsageError
 
 HASH = "0a4c69c9906fdcc27502e7714f99e828"
 OTHER = "ffffffff906fdcc27502e7714f99e828"
@@ -102,3 +103,20 @@ def test_groups_of__a_rule_that_tears_variants_apart(group_by: str) -> None:
     (problem,) = caught.value.problems
     assert problem.file == second
     assert first in problem.message
+
+
+def test_groups_of__a_table_gives_groups(tmp_path: Path) -> None:
+    table = tmp_path / "groups.csv"
+    table.write_text(
+        "image,group\nday/a.jpg,trap_1\nb.rf.12345678.jpg,trap_2\nb.rf.abcdefgh.jpg,trap_2\nz.jpg,trap_9\n"
+    )
+    images = ["day/a.jpg", "b.rf.12345678.jpg", "b.rf.abcdefgh.jpg"]
+    groups = groups_of(sources_of(images), str(table))
+    assert groups == dict(zip(images, ["trap_1", "trap_2", "trap_2"], strict=True))
+    table.write_text(table.read_text().replace("h.jpg,trap_2", "h.jpg,trap_3"))
+    with pytest.raises(InputProblems, match="of the same source is in trap_2"):
+        groups_of(sources_of(images), str(table))
+    with pytest.raises(InputProblems, match="c.jpg: --group-by .* finds no group"):
+        groups_of(sources_of(["c.jpg"]), str(table))
+    with pytest.raises(SporeYoloError, match="no such file"):
+        groups_of(sources_of(images), str(tmp_path / "none.csv"))

@@ -161,7 +161,11 @@ def test_read_split__given_splits_are_taken(tmp_path: Path) -> None:
         pytest.param(
             "group,split\na,train\na,test\n", ":3: group a is in test and in train", id="a group in two splits"
         ),
-        pytest.param("group,split\na,training\n", ":2: expected a split", id="unknown split"),
+        pytest.param(
+            "group,split\na,training\n",
+            ": expected the splits train, val, test, calibration, found training",
+            id="unknown split",
+        ),
         pytest.param("name,split\na,train\n", ":1: expected the columns group,split, found name,split", id="columns"),
         pytest.param("", "expected the columns", id="an empty file"),
     ],
