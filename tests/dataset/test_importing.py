@@ -676,3 +676,22 @@ def test_import__grey_and_16_bit_images(add_image: Add, run_import: Run, slides:
     Image.fromarray(np.full((30, 40), 900, dtype=np.uint16)).save(slides / "i0.png")
     Image.fromarray(np.full((30, 40), 90, dtype=np.uint8)).save(slides / "i1.png")
     assert len(run_import().dataset.images) == 4
+
+
+def test_import__groups_and_split_from_tables(
+    add_plain: Callable[[int], None], run_import: Run, tmp_path: Path
+) -> None:
+    add_plain(4)
+    table, split = tmp_path / "groups.csv", tmp_path / "split.csv"
+    table.write_text("image,group\ni0.png,a\ni1.png,a\ni2.png,b\ni3.png,c\n")
+    split.write_text("group,split\na,train\nb,val\nc,test\n")
+    dataset = run_import(group_by=str(table), split_file=split).dataset
+    splits = dict(zip(dataset.images["image"], dataset.images["split"], strict=True))
+    assert splits == {"i0.png": "train", "i1.png": "train", "i2.png": "val", "i3.png": "test"}
+    table.write_text("image,group\ni0.png,a\ni1.png,c\ni2.png,b\ni3.png,c\n")
+    with pytest.raises(InputProblems, match="i1.png: was in group a, is now in group c"):
+        run_import(group_by=str(table), split_file=split)
+    table.write_text("image,group\ni0.png,a\ni1.png,a\ni2.png,b\ni3.png,c\n")
+    split.write_text("group,split\na,train\nb,test\nc,val\n")
+    with pytest.raises(UsageError, match="moves groups that were imported in another split: b, c"):
+        run_import(group_by=str(table), split_file=split)
