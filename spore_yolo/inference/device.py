@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from spore_yolo.files.errors import UsageError
+from spore_yolo.inference.ultralytics_setup import prepare_environment
 
 
 def torch_device(name: str | None) -> Any:
@@ -16,6 +17,7 @@ def torch_device(name: str | None) -> Any:
     Raises:
         UsageError: There is no such device, or more than one is named.
     """
+    prepare_environment()
     import torch
 
     if name is None:

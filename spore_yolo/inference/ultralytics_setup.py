@@ -15,9 +15,7 @@ def import_ultralytics() -> Any:
     one is missing, and it reports usage to its makers. Here it gets a folder of its own and does neither. What the user
     set in the environment stays.
     """
-    os.environ.setdefault("YOLO_CONFIG_DIR", str(_settings_folder()))
-    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
-    os.environ.setdefault("YOLO_VERBOSE", "true")
+    prepare_environment()
     import ultralytics
     from ultralytics.utils import SETTINGS
 
@@ -25,6 +23,16 @@ def import_ultralytics() -> Any:
     if any(SETTINGS[key] != value for key, value in ours.items()):
         SETTINGS.update(ours)
     return ultralytics
+
+
+def prepare_environment() -> None:
+    """Sets what torch and Ultralytics read from the environment when they are first imported."""
+    if "YOLO_CONFIG_DIR" not in os.environ:
+        os.environ["YOLO_CONFIG_DIR"] = str(_settings_folder())
+    os.environ.setdefault("YOLO_AUTOINSTALL", "false")
+    # Threads that wait for each other sleep instead of spinning: beside another busy program spinning slows a training
+    # on a CPU down many times over.
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 def _settings_folder() -> Path:
