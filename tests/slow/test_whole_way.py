@@ -163,14 +163,18 @@ def test_one_class_and_scale_and_p2(folder: Path) -> None:
     assert "all labels were merged" in evaluated.stdout
 
 
-@pytest.mark.parametrize("moment", ["reading images", "looking"])
-def test_ctrl_c_in_the_other_commands(folder: Path, moment: str) -> None:
-    """Import and predict are stopped as soon as their progress bar shows."""
-    commands = {
-        "reading images": ["import", "again", "--images", "slides", "--labels", "labels.csv", "--format", "csv"],
-        "looking": ["predict", "--run", "runs/toy", "--source", "slides", "--output", "stopped"],
-    }
-    process = start(*commands[moment], cwd=folder)
+@pytest.mark.parametrize(
+    ("moment", "command"),
+    [
+        ("reading images", ["import", "again", "--images", "slides", "--labels", "labels.csv", "--format", "csv"]),
+        ("looking", ["predict", "--run", "runs/toy", "--source", "slides", "--output", "stopped"]),
+        ("looking", ["evaluate", "--run", "runs/toy", "--dataset", "toy", "--split", "val", "--output", "stopped"]),
+    ],
+    ids=["import", "predict", "evaluate"],
+)
+def test_ctrl_c_in_the_other_commands(folder: Path, moment: str, command: list[str]) -> None:
+    """Each is stopped as soon as its progress bar shows."""
+    process = start(*command, cwd=folder)
     assert process.stdout is not None
     text = ""
     while moment not in text:
