@@ -168,17 +168,18 @@ def _in_place_of(folder: Path, force: bool) -> Iterator[None]:
         raise UsageError(f"{folder} exists; take another --name, go on with --resume, or replace it with --force")
     if occupied and not (folder / "run.json").exists():
         raise UsageError(f"{folder} is not a run of ours and is not replaced; take another --name")
-    if occupied:
-        shutil.rmtree(aside, ignore_errors=True)
-        os.replace(folder, aside)
-    folder.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(aside, ignore_errors=True)
     try:
+        if occupied:
+            os.replace(folder, aside)
+        folder.mkdir(parents=True, exist_ok=True)
         yield
     except BaseException:
-        if not _begun(folder):
-            shutil.rmtree(folder)
-            if occupied:
-                os.replace(aside, folder)
+        if aside.exists() and not _begun(folder):
+            shutil.rmtree(folder, ignore_errors=True)
+            os.replace(aside, folder)
+        elif not occupied and not _begun(folder):
+            shutil.rmtree(folder, ignore_errors=True)
         raise
     finally:
         shutil.rmtree(aside, ignore_errors=True)

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spore_yolo.cli.options import Commands, add_command, add_pair, add_register, candidate_score, chosen_pair, positive
+from spore_yolo.cli.options import Commands, add_command, add_pair, add_register, candidate_score, chosen_pair, overlap
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +31,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--at", type=candidate_score, metavar="SCORE", help="lowest detector_score instead of the stored one"
     )
-    parser.add_argument("--iou", type=positive, default=0.5, help="least IoU of a match (default: %(default)s)")
+    parser.add_argument("--iou", type=overlap, default=0.5, help="least IoU of a match (default: %(default)s)")
     parser.add_argument(
         "--output", type=Path, help="default: RUN/evaluation/DATASET-SPLIT, or PAIR/evaluation/DATASET-SPLIT"
     )
@@ -48,8 +48,6 @@ def run(arguments: argparse.Namespace) -> None:
     from spore_yolo.files.errors import SporeYoloError, UsageError
     from spore_yolo.inference.pair import load, read_trained_on
 
-    if arguments.iou > 1:
-        raise UsageError(f"--iou: expected a number above 0 and at most 1, found {arguments.iou:g}")
     dataset = load_dataset(arguments.dataset, arguments.datasets)
     images, boxes = dataset.split(arguments.split)
     folder = chosen_pair(arguments)

@@ -63,6 +63,14 @@ def positive(text: str) -> float:
     return value
 
 
+def overlap(text: str) -> float:
+    """A number above 0 and at most 1, for argparse."""
+    value = share(text)
+    if value == 0:
+        raise argparse.ArgumentTypeError(f"expected a number above 0 and at most 1, found {text}")
+    return value
+
+
 def candidate_score(text: str) -> float:
     """A threshold on detector_score, for argparse; below 0.01 there are no candidates that it could let in."""
     value = share(text)

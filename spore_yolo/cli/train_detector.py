@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spore_yolo.cli.options import Commands, add_command, add_register, positive, share, whole_number
+from spore_yolo.cli.options import Commands, add_command, add_register, overlap, positive, share, whole_number
 
 if TYPE_CHECKING:
     from spore_yolo.cli.detector_run import DetectorOptions
@@ -52,7 +52,7 @@ def add_parser(commands: Commands) -> None:
         "--empty-share", type=share, default=0.1, help="largest share of empty training tiles (default: %(default)s)"
     )
     parser.add_argument(
-        "--nms-iou", type=share, help="overlap above which two boxes are one (default: chosen on validation)"
+        "--nms-iou", type=overlap, help="overlap above which two boxes are one (default: chosen on validation)"
     )
     parser.add_argument("--batch", type=whole_number, default=8, help="tiles a step (default: %(default)s)")
     parser.add_argument("--device", help="cpu, mps, or the number of a GPU (default: a GPU where there is one)")
