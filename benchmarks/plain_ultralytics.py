@@ -57,10 +57,13 @@ def main() -> None:
     parser.add_argument("--dataset", required=True)
     parser.add_argument("--datasets", type=Path, default=Path("datasets.yaml"))
     parser.add_argument("--split", default="test")
+    parser.add_argument("--most", type=int, default=10**9, help="so many slides of each size at the most")
     arguments = parser.parse_args()
 
     dataset = load_dataset(arguments.dataset, arguments.datasets)
     images, boxes = dataset.split(arguments.split)
+    images = images.groupby(["width", "height"]).head(arguments.most)
+    boxes = boxes[boxes["image"].isin(images["image"])]
     pair = load(arguments.pair)
     classes, threshold = pair.manifest.classes, pair.manifest.operating_point.detector
     ours, _ = look_at(pair, [(image, dataset.path_of(image)) for image in images["image"]], len(images), threshold)
