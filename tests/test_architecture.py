@@ -100,7 +100,7 @@ def test_the_repository_names_no_host_of_a_package_registry() -> None:
     hosts = ["pypi" + ".org/simple", "deb.debian" + ".org", "registry.npmjs" + ".org"]
     for pattern in ("*.md", "*.toml", "*.yaml", "*.yml", "Makefile", "*.py"):
         for path in ROOT.rglob(pattern):
-            if ".venv" in path.parts or "runs" in path.parts or "data" in path.parts:
+            if {".venv", "runs", "data"} & set(path.relative_to(ROOT).parts):
                 continue
             text = path.read_text(encoding="utf-8")
             assert not [host for host in hosts if host in text], path

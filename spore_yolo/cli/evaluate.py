@@ -46,15 +46,16 @@ def run(arguments: argparse.Namespace) -> None:
     from spore_yolo.dataset.store import load_dataset
     from spore_yolo.evaluation.metrics import metrics_text
     from spore_yolo.files.errors import SporeYoloError, UsageError
-    from spore_yolo.inference.pair import load, read_trained_on
+    from spore_yolo.inference.pair import load, pair_folder, read_trained_on
 
     dataset = load_dataset(arguments.dataset, arguments.datasets)
     images, boxes = dataset.split(arguments.split)
-    folder = chosen_pair(arguments)
+    folder = pair_folder(chosen_pair(arguments))
     output = arguments.output or _default_output(folder) / f"{dataset.name}-{arguments.split}"
     if output.exists() and any(output.iterdir()) and not (output / "metrics.json").exists():
         raise UsageError(f"--output: {output} exists and holds other things than an evaluation; choose another folder")
-    seen = int(images["sha256"].isin(read_trained_on(folder)).sum())
+    trained_on = read_trained_on(folder)
+    seen = int(images["sha256"].isin(trained_on).sum())
     if seen and arguments.split in ("test", "calibration"):
         raise SporeYoloError(
             f"{seen} of the {len(images)} slides of {dataset.name}, {arguments.split}, were in the pair's own train or"
@@ -91,6 +92,8 @@ def run(arguments: argparse.Namespace) -> None:
         print(
             f"note: {seen} of these slides trained the pair or chose its operating point; state figures of test instead"
         )
+    if not trained_on:
+        print("note: the pair does not say which slides it was trained on; make sure that these are none of them")
     for warning in warnings:
         print(warning)
     print(f"\n{output / 'metrics.json'}, matches.csv, candidates.csv, precision_recall.png")

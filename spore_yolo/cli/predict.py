@@ -86,7 +86,10 @@ def find_slides(sources: list[str], output: Path) -> list[Path]:
         for slide in found:
             slides.setdefault(slide.resolve(), slide)
     ours = output.resolve()
-    return sorted(slide for place, slide in slides.items() if not place.is_relative_to(ours))
+    left = sorted(slide for place, slide in slides.items() if not place.is_relative_to(ours))
+    if not left:
+        raise UsageError(f"--source: everything there lies in --output {output} and counts as results, not as slides")
+    return left
 
 
 def _is_ours(folder: Path) -> bool:

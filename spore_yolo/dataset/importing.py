@@ -22,7 +22,6 @@ from spore_yolo.files.atomic import atomic_folder
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
 from spore_yolo.files.hashes import fingerprint, sha256_file, sha256_text
 from spore_yolo.files.images import UnreadableImage, read_image
-from spore_yolo.files.structured import read_pairs
 from spore_yolo.labels.class_map import ClassMap
 from spore_yolo.labels.image_index import ImageIndex
 from spore_yolo.labels.readers import read_labels
@@ -117,7 +116,7 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
     sources = sources_of(hashes)
     groups = groups_of(sources, options.group_by)
     if previous is not None:
-        _check_same_groups(folder, groups)
+        _check_same_groups(previous["image_groups"], groups)
     images = pd.DataFrame(
         {
             "image": list(hashes),
@@ -149,6 +148,10 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
         # Outside of the fingerprint, since no figure depends on them.
         "images_folder": relative_to_register(options.images, register),
         "skipped": [str(problem) for problem in problems],
+        "image_groups": groups,
+        "splits": {
+            image: split for image, split in zip(images["image"], images["split"], strict=True) if split != SPARE
+        },
     }
     notes = _notes(index, hashes, labels.labelled_images, checked.clipped, previous, images)
     tables = {"boxes.csv": checked.table.to_csv(index=False), "images.csv": images.to_csv(index=False)}
@@ -170,8 +173,9 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
 
 def _check_place(options: ImportOptions, folder: Path) -> None:
     """The import replaces its folder as a whole, so nothing of the user's may lie in it."""
-    for path in (options.images, options.labels):
-        if path.resolve().is_relative_to(folder.resolve()):
+    table = Path(options.group_by) if options.group_by is not None and is_table(options.group_by) else None
+    for path in (options.images, options.labels, options.class_map, options.split_file, table):
+        if path is not None and path.resolve().is_relative_to(folder.resolve()):
             raise UsageError(f"{path} lies in {folder}, which the import replaces; move it, or take another name")
     if folder.exists() and any(folder.iterdir()) and not (folder / "manifest.json").exists():
         raise UsageError(f"{folder} exists and is no import of ours; take another name or move it")
@@ -222,12 +226,8 @@ def _check_same_rules(previous: dict[str, Any], options: ImportOptions, folder: 
             )
 
 
-def _check_same_groups(folder: Path, groups: Mapping[str, str]) -> None:
+def _check_same_groups(before: Mapping[str, str], groups: Mapping[str, str]) -> None:
     """An image that came into another group could come into another split."""
-    path = folder / "images.csv"
-    if not path.exists():
-        return
-    before = read_pairs(path, "image", "group")
     moved = [
         Problem(image, None, f"was in group {before[image]}, is now in group {group}")
         for image, group in groups.items()

@@ -15,6 +15,7 @@ import pandas as pd
 
 from spore_yolo.dataset.register import find_entry
 from spore_yolo.dataset.split import SPLITS
+from spore_yolo.dataset.yolo_layout import layout_is_whole
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
 from spore_yolo.files.hashes import sha256_file
 from spore_yolo.labels.table import BOX_COLUMNS, boxes_table
@@ -111,8 +112,7 @@ def is_whole(folder: Path, manifest: dict[str, Any]) -> bool:
         for name, digest in manifest["tables"].items()
     )
     skipped = (folder / "skipped.csv").exists() == bool(manifest.get("skipped"))
-    links = all(path.exists() for path in (folder / "images").rglob("*"))
-    return tables and skipped and links and (folder / "data.yaml").exists()
+    return tables and skipped and layout_is_whole(folder, manifest["splits"])
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -120,7 +120,18 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     path = folder / "manifest.json"
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        for key in ("groups", "classes", "targets", "fingerprint", "options", "evaluated", "images", "tables"):
+        for key in (
+            "groups",
+            "classes",
+            "targets",
+            "fingerprint",
+            "options",
+            "evaluated",
+            "images",
+            "tables",
+            "splits",
+            "image_groups",
+        ):
             content[key]
     except FileNotFoundError:
         return None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
 
 import pandas as pd
@@ -72,6 +72,20 @@ def write_layout(
     content: dict[str, object] = {split: f"images/{split}" for split in present}
     content["names"] = dict(enumerate(classes))
     write_yaml(folder / "data.yaml", content, HEADER)
+
+
+def layout_is_whole(folder: Path, splits: Mapping[str, str]) -> bool:
+    """Whether the layout has every image, or a link that leads to it, and every label file.
+
+    Args:
+        folder: The import.
+        splits: Split of each image that is in one.
+    """
+    return (folder / "data.yaml").exists() and all(
+        (folder / "images" / split / _name_in_layout(image)).exists()
+        and (folder / "labels" / split / _name_in_layout(image).with_suffix(".txt")).exists()
+        for image, split in splits.items()
+    )
 
 
 def _name_in_layout(image: str) -> PurePosixPath:

@@ -116,13 +116,16 @@ def train_detector(
     if resume:
         previous = _read_record(record)
         model, start = _load(ultralytics, last), str(previous["start"])
-        if model.ckpt["epoch"] < 0 and best.exists():
+        epoch, epochs = model.ckpt["epoch"], model.ckpt["train_args"]["epochs"]
+        if best.exists() and (epoch < 0 or epoch + 1 >= epochs):
             # Ultralytics strips the last checkpoint when it is done; asked to resume it would begin anew.
             print("the training itself was done already")
             return _trained(best, record, run)
         arguments["resume"] = True
+        # The checkpoint remembers where the run lay when it was written; it may have been moved since.
+        arguments["save_dir"] = str(run.resolve())
     else:
-        model, start = _starting_model(ultralytics, settings)
+        model, start = _starting_model(ultralytics, settings, len(tiles.classes))
     print(f"starting from {start}")
     began = time.monotonic()
 
@@ -135,14 +138,16 @@ def train_detector(
         }
         write_text(record, json.dumps(done, indent=1) + "\n")
 
-    def set_clock_back(trainer: Any) -> None:
-        """Time that passed before the interruption counts: for the stop, and for how many epochs there will be."""
+    def follow_clock(trainer: Any) -> None:
+        """Ends mosaic in time though the clock sets the epochs; time that passed before an interruption counts."""
+        if "close_mosaic" not in settings.extra:
+            trainer.args.close_mosaic = math.ceil(0.1 * trainer.epochs)
         if trainer.epoch == trainer.start_epoch and previous["seconds"]:
             trainer.train_time_start -= float(previous["seconds"])
             trainer.start_epoch = 0
 
     if settings.minutes is not None:
-        model.add_callback("on_train_epoch_start", set_clock_back)
+        model.add_callback("on_train_epoch_start", follow_clock)
     model.add_callback("on_model_save", note_progress)
     try:
         model.train(trainer=TileTrainer, **arguments)
@@ -205,8 +210,13 @@ def _arguments(settings: TrainingSettings, tiles: TileFolder, folder: Path) -> d
     }
 
 
-def _starting_model(ultralytics: Any, settings: TrainingSettings) -> tuple[Any, str]:
+def _starting_model(ultralytics: Any, settings: TrainingSettings, classes: int) -> tuple[Any, str]:
+    from ultralytics.nn.tasks import DetectionModel
+
     model = ultralytics.YOLO(f"{settings.model}.yaml")
+    # The width of the class branch depends on the number of classes; built for COCO's 80 it would not take the weights
+    # of a detector with few.
+    model.model = DetectionModel(f"{settings.model}.yaml", nc=classes, verbose=False)
     if settings.weights is not None:
         print(f"note: {settings.weights} is a model file, and loading it runs code in it; use only files you trust")
         fitting, total = _transfer(_load(ultralytics, settings.weights), model)

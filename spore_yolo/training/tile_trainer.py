@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
@@ -26,11 +25,9 @@ VALIDATE_FROM = 0.5
 
 
 def _pace(trainer: Any) -> None:
-    """Begins to validate late, and never stops again; ends mosaic in time also when the clock sets the epochs."""
+    """Begins to validate late, and never stops again, however many epochs the clock will allow."""
     if trainer.epoch + 1 > VALIDATE_FROM * trainer.epochs:
         trainer.args.val = trainer.wants_validation
-    if trainer.args.time and trainer.args.close_mosaic:
-        trainer.args.close_mosaic = math.ceil(0.1 * trainer.epochs)
 
 
 class SourceSampler(Sampler[int]):

@@ -117,3 +117,12 @@ def test_run_that_is_not_finished(imported: Run, tmp_path: Path) -> None:
     code, _, err = imported("evaluate", "--run", "runs/half", "--dataset", "toy")
     assert code == 1
     assert "go on with it: spore-yolo train-detector --resume --name half" in err
+
+
+def test_leak_is_found_through_the_runs_folder_too(imported: Run, spot_pair: Path, tmp_path: Path) -> None:
+    images = pd.read_csv(tmp_path / "data" / "toy" / "images.csv")
+    (spot_pair / "trained_on.txt").write_text(f"{images.loc[images['split'] == 'test', 'sha256'].iloc[0]}\n")
+    for option in (["--run", spot_pair.parent], ["--pair", spot_pair.parent]):
+        code, _, err = imported("evaluate", *option, "--dataset", "toy")
+        assert code == 1
+        assert "figures on them would lie" in err

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -129,3 +130,23 @@ def test_a_damaged_import_is_mended_by_importing_again(spore_yolo: Run, drawn: A
     code, _, err = spore_yolo("describe", "toy")
     assert code == 1
     assert "boxes.csv: was changed since the import" in err
+
+
+@pytest.mark.parametrize("part", ["images", "labels"])
+def test_a_layout_that_was_emptied_is_made_again(spore_yolo: Run, drawn: Any, tmp_path: Path, part: str) -> None:
+    base = ["import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv"]
+    spore_yolo(*base)
+    shutil.rmtree(tmp_path / "data" / "toy" / part)
+    assert "nothing has changed" not in spore_yolo(*base)[1]
+    assert any((tmp_path / "data" / "toy" / part).rglob("slide_0.*"))
+
+
+def test_tables_of_the_user_inside_the_import_are_not_replaced(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
+    base = ["import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv"]
+    spore_yolo(*base)
+    own = tmp_path / "data" / "toy" / "classes.yaml"
+    own.write_text("rename: {rust: Rust}\n")
+    code, _, err = spore_yolo(*base, "--classes", own, "--force")
+    assert code == 2
+    assert "which the import replaces" in err
+    assert own.exists()

@@ -159,3 +159,13 @@ def test_devices_that_are_none(spore_yolo: Run, spot_pair: Path, drawn: Any, dev
     )
     assert code == 2
     assert "--device: expected cpu, mps or the number of one GPU" in err
+
+
+def test_results_are_not_replaced_by_nothing(spore_yolo: Run, spot_pair: Path, drawn: Any, tmp_path: Path) -> None:
+    assert spore_yolo("predict", "--pair", spot_pair, "--source", drawn.folder, "--output", "found")[0] == 0
+    code, _, err = spore_yolo(
+        "predict", "--pair", spot_pair, "--source", "found/images", "--output", "found", "--force"
+    )
+    assert code == 2
+    assert "counts as results" in err
+    assert len(pd.read_csv(tmp_path / "found" / "predictions.csv")) == 81

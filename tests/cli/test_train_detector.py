@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -37,7 +38,8 @@ def test_settings_that_cannot_be(item: str, message: str) -> None:
 
 
 @pytest.fixture
-def imported(spore_yolo: Run, drawn: Any) -> Run:
+def imported(spore_yolo: Run, drawn: Any, tmp_path: Path, untrained_checkpoint: Path) -> Run:
+    shutil.copy(untrained_checkpoint, tmp_path / "untrained.pt")
     spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")
     return spore_yolo
 
@@ -53,7 +55,9 @@ def imported(spore_yolo: Run, drawn: Any) -> Run:
         pytest.param(["--epochs", "0"], 2, "at least 1", id="epochs"),
         pytest.param(["--epochs", "1", "--minutes", "1"], 2, "not allowed with", id="both lengths"),
         pytest.param(["--resume"], 1, "is no run that could be resumed", id="nothing to resume"),
-        pytest.param(["colour=blue"], 2, "Ultralytics refuses to train", id="unknown setting"),
+        pytest.param(
+            ["--weights", "untrained.pt", "colour=blue"], 2, "Ultralytics refuses to train", id="unknown setting"
+        ),
     ],
 )
 def test_wrong_options(imported: Run, tmp_path: Path, arguments: list[str], code: int, message: str) -> None:
@@ -81,7 +85,7 @@ def test_the_old_run_comes_back_when_the_new_one_cannot_begin(imported: Run, tmp
     (run / "pair").mkdir(parents=True)
     (run / "run.json").write_text("{}")
     (run / "pair" / "pair.yaml").write_text("precious")
-    for wrong in (["--weights", "none.pt"], ["colour=blue"], ["--tile-size", "32"]):
+    for wrong in (["--weights", "none.pt"], ["--weights", "untrained.pt", "colour=blue"], ["--tile-size", "32"]):
         assert imported("train-detector", "--dataset", "toy", "--force", *wrong)[0] in (1, 2)
         assert (run / "pair" / "pair.yaml").read_text() == "precious"
     assert [path.name for path in (tmp_path / "runs").iterdir()] == ["toy"]

@@ -10,14 +10,14 @@ from spore_yolo.training.detector import TrainingSettings, _starting_model, chec
 
 
 def test_weights_of_the_same_model_are_taken(untrained_checkpoint: Path) -> None:
-    _, start = _starting_model(import_ultralytics(), TrainingSettings(weights=untrained_checkpoint))
-    assert start.startswith("the weights in untrained.pt (")
+    _, start = _starting_model(import_ultralytics(), TrainingSettings(weights=untrained_checkpoint), 1)
+    assert start == "the weights in untrained.pt (355 of 355 tensors)"
 
 
 def test_weights_of_another_model_are_refused(untrained_checkpoint: Path) -> None:
     settings = TrainingSettings(model="yolov8s", weights=untrained_checkpoint)
     with pytest.raises(SporeYoloError, match="tensors of yolov8s fit"):
-        _starting_model(import_ultralytics(), settings)
+        _starting_model(import_ultralytics(), settings, 1)
 
 
 def test_without_a_network_training_starts_from_scratch_and_says_so(
@@ -30,7 +30,7 @@ def test_without_a_network_training_starts_from_scratch_and_says_so(
 
     for name in ("safe_download", "get_github_assets"):
         monkeypatch.setattr(downloads, name, unreachable)
-    _, start = _starting_model(import_ultralytics(), TrainingSettings())
+    _, start = _starting_model(import_ultralytics(), TrainingSettings(), 1)
     printed = capsys.readouterr().out
     if start == "scratch":
         assert "warning: the pretrained weights yolov8n.pt cannot be reached" in printed
