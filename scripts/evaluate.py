@@ -2,7 +2,7 @@
 
 import sys
 
-from spore_yolo.cli.main import main
+from spore_yolo.cli.main import entry
 
 if __name__ == "__main__":
-    sys.exit(main(["evaluate", *sys.argv[1:]]))
+    entry(["evaluate", *sys.argv[1:]])

@@ -2,7 +2,7 @@
 
 import sys
 
-from spore_yolo.cli.main import main
+from spore_yolo.cli.main import entry
 
 if __name__ == "__main__":
-    sys.exit(main(["import", *sys.argv[1:]]))
+    entry(["import", *sys.argv[1:]])

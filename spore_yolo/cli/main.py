@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import argparse
 import errno
+import os
 import signal
 import sys
 from collections.abc import Sequence
 from types import FrameType
+from typing import NoReturn
 
 import spore_yolo
 from spore_yolo.cli import describe, evaluate, import_dataset, predict, train_detector
@@ -22,6 +24,10 @@ the way through:
 
 exit codes: 0 done, 1 the work found a problem, 2 wrong usage
 """
+
+
+_stops: list[KeyboardInterrupt] = []
+"""The Ctrl-C that ended the program, if one did."""
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -56,6 +62,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except SporeYoloError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt as interrupt:
+        _stops.append(interrupt)
         return _fail(f"interrupted; {interrupt}" if str(interrupt) else "interrupted; nothing half done was left", 1)
     except MemoryError:
         return _fail("memory ran out; close other programs, or work on fewer or smaller slides at a time", 1)
@@ -83,5 +90,17 @@ def _fail(message: str, code: int) -> int:
     return code
 
 
+def entry(arguments: Sequence[str] | None = None) -> NoReturn:
+    """Runs the program and ends the process with its exit code."""
+    code = main(arguments)
+    if _stops:
+        # Python would end by the signal instead of with our code if Ctrl-C came while it ran code that was given as
+        # text, as imports do. Everything is cleaned up by now.
+        sys.stdout.flush()
+        sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    entry()

@@ -4,7 +4,10 @@ import argparse
 import errno
 import os
 import signal
+import subprocess
+import sys
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
 
@@ -75,6 +78,25 @@ def test_a_stop_by_the_system_ends_like_ctrl_c(
     assert program.main([]) == 1
     assert "interrupted" in capsys.readouterr().err
     assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_the_exit_code_holds_though_python_would_end_by_the_signal(tmp_path: Path) -> None:
+    """Ctrl-C inside code that is given as text, as imports run it, marks the interpreter to end by the signal."""
+    code = """
+import argparse
+from spore_yolo.cli import main as program
+
+def stopped(_):
+    exec("raise KeyboardInterrupt")
+
+parser = argparse.ArgumentParser()
+parser.set_defaults(run=stopped)
+program.build_parser = lambda: parser
+program.entry([])
+"""
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    assert result.returncode == 1, result.stderr
+    assert result.stderr == "spore-yolo: error: interrupted; nothing half done was left\n"
 
 
 def test_version(capsys: pytest.CaptureFixture[str]) -> None:
