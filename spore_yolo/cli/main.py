@@ -94,7 +94,7 @@ def entry(arguments: Sequence[str] | None = None) -> NoReturn:
     """Runs the program and ends the process with its exit code."""
     code = main(arguments)
     if _stops:
-        # Python would end by the signal instead of with our code if Ctrl-C came while it ran code that was given as
+        # `python -m` would end by the signal instead of with our code if Ctrl-C came while it ran code given as
         # text, as imports do. Everything is cleaned up by now.
         sys.stdout.flush()
         sys.stderr.flush()

@@ -81,20 +81,29 @@ def test_a_stop_by_the_system_ends_like_ctrl_c(
 
 
 def test_the_exit_code_holds_though_python_would_end_by_the_signal(tmp_path: Path) -> None:
-    """Ctrl-C inside code that is given as text, as imports run it, marks the interpreter to end by the signal."""
-    code = """
+    """Ctrl-C inside code that is given as text, as imports run it, makes `python -m` end by the signal."""
+    (tmp_path / "stopped.py").write_text(
+        """
 import argparse
 from spore_yolo.cli import main as program
 
-def stopped(_):
+def stop(_):
     exec("raise KeyboardInterrupt")
 
 parser = argparse.ArgumentParser()
-parser.set_defaults(run=stopped)
+parser.set_defaults(run=stop)
 program.build_parser = lambda: parser
 program.entry([])
 """
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=Path(__file__).parents[2])
+    )
+    root = str(Path(__file__).parents[2])
+    result = subprocess.run(
+        [sys.executable, "-m", "stopped"],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": root},
+    )
     assert result.returncode == 1, result.stderr
     assert result.stderr == "spore-yolo: error: interrupted; nothing half done was left\n"
 
