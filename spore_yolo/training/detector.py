@@ -199,7 +199,8 @@ def _arguments(settings: TrainingSettings, tiles: TileFolder, folder: Path) -> d
         "close_mosaic": math.ceil(0.1 * settings.epochs),
         # Said each time, since a checkpoint that is resumed may have been written before validation began.
         "val": True,
-        "max_det": max(300, 3 * tiles.max_boxes),
+        # Validation looks from score 0.001 on, where doubles are many.
+        "max_det": max(300, 10 * tiles.max_boxes),
         "device": settings.device,
         "seed": settings.seed,
         "workers": min(8, os.cpu_count() or 1),
