@@ -94,13 +94,3 @@ def test_answers_in_under_a_second(arguments: list[str]) -> None:
 
     # The best of three: a busy machine may be slow once, a heavy import is slow every time.
     assert min(seconds() for _ in range(3)) < 1.0
-
-
-def test_the_repository_names_no_host_of_a_package_registry() -> None:
-    hosts = ["pypi" + ".org/simple", "deb.debian" + ".org", "registry.npmjs" + ".org"]
-    for pattern in ("*.md", "*.toml", "*.yaml", "*.yml", "Makefile", "*.py"):
-        for path in ROOT.rglob(pattern):
-            if {".venv", "runs", "data"} & set(path.relative_to(ROOT).parts):
-                continue
-            text = path.read_text(encoding="utf-8")
-            assert not [host for host in hosts if host in text], path

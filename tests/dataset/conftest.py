@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import zlib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -18,6 +19,16 @@ from spore_yolo.labels.table import boxes_table
 
 GROUND = 200
 DARK = 20
+
+
+def folder_state(folder: Path) -> dict[str, tuple[Any, ...]]:
+    """All that is below a folder, with its time and what it holds; links are not followed."""
+    state = {}
+    for path in sorted(folder.rglob("*")):
+        info = path.lstat()
+        content = os.readlink(path) if path.is_symlink() else path.read_bytes() if path.is_file() else b""
+        state[path.relative_to(folder).as_posix()] = (info.st_mtime_ns, info.st_ino, content)
+    return state
 
 
 @pytest.fixture
@@ -134,3 +145,14 @@ def make_dataset(tmp_path: Path) -> Callable[..., Dataset]:
         )
 
     return _make
+
+
+@pytest.fixture
+def add_plain(add_image: Callable[..., Path]) -> Callable[[int], None]:
+    """Adds the images ``i0.png``, ``i1.png``, ... with one box each, of two classes in turn."""
+
+    def _add(number: int) -> None:
+        for i in range(number):
+            add_image(f"i{i}.png", [(i % 2, 5, 6, 15, 18)])
+
+    return _add
