@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-import datetime
 import json
 import math
-import os
 import shutil
-from collections.abc import Iterator
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -17,19 +13,20 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from spore_yolo.cli.looking import joined
+from spore_yolo.cli.looking import joined, proposals_table
+from spore_yolo.cli.runs import check_same_dataset, in_place_of, made, seen_images, um_per_px, validation_figures
 from spore_yolo.dataset.store import Dataset, load_dataset
 from spore_yolo.dataset.tiles import TileFolder, TileSettings, cut_tiles
-from spore_yolo.evaluation.average_precision import average_precision
-from spore_yolo.evaluation.metrics import compute_metrics, metrics_text
+from spore_yolo.evaluation.metrics import metrics_text
 from spore_yolo.evaluation.operating_point import MIN_PRECISION, ChosenPoint, choose_point, curve_of
-from spore_yolo.evaluation.scoring import SPORE, Scored, merged_to_spore, score_candidates
+from spore_yolo.evaluation.report import evaluate_candidates
+from spore_yolo.evaluation.scoring import SPORE, merged_to_spore, score_candidates
 from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.images import read_image
-from spore_yolo.files.provenance import code_commit, package_versions
 from spore_yolo.inference.detector import Detector, TilingSettings
-from spore_yolo.inference.pair import DetectorPart, OperatingPoint, PairManifest, write_pair
+from spore_yolo.inference.manifest import PAIR_VERSION, DetectorPart, OperatingPoint, PairManifest
+from spore_yolo.inference.pair import write_pair
 from spore_yolo.inference.tiling import overlap_for
 from spore_yolo.labels.table import COORDINATES
 from spore_yolo.training.checkpoint import finish_checkpoint
@@ -59,7 +56,7 @@ class DetectorOptions:
     dataset: str
     datasets: Path = Path("datasets.yaml")
     model: str = "yolov8n"
-    weights: Path | None = None
+    weights: str | None = None
     epochs: int = 100
     minutes: float | None = None
     tile_size: int = 640
@@ -99,7 +96,6 @@ def read_options(folder: Path) -> DetectorOptions:
         whole["dataset_fingerprint"]
         content = whole["options"]
         content["datasets"] = Path(content["datasets"])
-        content["weights"] = content["weights"] and Path(content["weights"])
         return DetectorOptions(**content)
     except FileNotFoundError:
         raise SporeYoloError(f"{path}: no such file; {folder} is no run that could be resumed") from None
@@ -126,17 +122,16 @@ def train(options: DetectorOptions, folder: Path, resume: bool = False, force: b
             " of the slide; use a larger --tile-size or a smaller --scale"
         )
     if resume:
-        _check_same_dataset(dataset, folder)
+        check_same_dataset(dataset, folder)
         _train(dataset, options, folder, largest, resume=True)
         return
-    with _in_place_of(folder, force):
+    with in_place_of(folder, force, _begun):
         _begin(dataset, options, folder)
         _train(dataset, options, folder, largest, resume=False)
 
 
 def _begin(dataset: Dataset, options: DetectorOptions, folder: Path) -> None:
-    weights = options.weights and str(options.weights)
-    settings = {**asdict(options), "datasets": str(options.datasets), "weights": weights}
+    settings = {**asdict(options), "datasets": str(options.datasets)}
     content = {"options": settings, "dataset_fingerprint": dataset.fingerprint}
     write_text(folder / "run.json", json.dumps(content, indent=1) + "\n")
 
@@ -157,41 +152,6 @@ def _train(dataset: Dataset, options: DetectorOptions, folder: Path, largest: fl
 def _begun(folder: Path) -> bool:
     """Whether there is anything that a training could go on from."""
     return (folder / "detector" / "weights" / "last.pt").exists()
-
-
-@contextmanager
-def _in_place_of(folder: Path, force: bool) -> Iterator[None]:
-    """Makes the run's folder; one that stood there comes back if the new training never gets going."""
-    aside = folder.with_name(f".{folder.name}.replaced")
-    occupied = folder.exists() and any(folder.iterdir())
-    if occupied and not force:
-        raise UsageError(f"{folder} exists; take another --name, go on with --resume, or replace it with --force")
-    if occupied and not (folder / "run.json").exists():
-        raise UsageError(f"{folder} is not a run of ours and is not replaced; take another --name")
-    shutil.rmtree(aside, ignore_errors=True)
-    try:
-        if occupied:
-            os.replace(folder, aside)
-        folder.mkdir(parents=True, exist_ok=True)
-        yield
-    except BaseException:
-        if aside.exists() and not _begun(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-            os.replace(aside, folder)
-        elif not occupied and not _begun(folder):
-            shutil.rmtree(folder, ignore_errors=True)
-        raise
-    finally:
-        shutil.rmtree(aside, ignore_errors=True)
-
-
-def _check_same_dataset(dataset: Dataset, folder: Path) -> None:
-    """A training that goes on with other slides or another split would mix them without a word."""
-    before = json.loads((folder / "run.json").read_text(encoding="utf-8"))["dataset_fingerprint"]
-    if before != dataset.fingerprint:
-        raise SporeYoloError(
-            f"dataset {dataset.name} was imported anew since {folder} was begun; train again without --resume"
-        )
 
 
 def largest_box(dataset: Dataset) -> float:
@@ -243,38 +203,56 @@ def _finish(
         max(MIN_CAP, CAP_FACTOR * fullest),
     )
     choices = [options.nms_iou] if options.nms_iou else list(NMS_CHOICES)
-    looks, capped = _look_at_validation(detector, dataset, tiling, choices, options.one_class)
+    images, boxes = dataset.split("val")
+    boxes = merged_to_spore(boxes) if options.one_class else boxes
     classes = [SPORE] if options.one_class else dataset.classes
     wanted = classes if options.one_class or not dataset.targets else dataset.targets
-    points = [choose_point(curve_of(look, wanted)) for look in looks]
+    tables, capped = _look_at(detector, dataset, images, tiling, choices)
+    points = [choose_point(curve_of(score_candidates(table, boxes, images, classes), wanted)) for table in tables]
     best = max(range(len(points)), key=lambda i: (points[i].reached, points[i].recall, points[i].precision))
-    scored, point = looks[best], points[best]
-    ap = average_precision(scored.candidates, _truth(dataset, options.one_class)[1], scored.images, classes)
-    metrics = compute_metrics(scored, point.threshold, ap)
-    part = DetectorPart(
-        file=checkpoint.name,
-        sha256="",
-        model=options.model,
-        one_class=options.one_class,
-        tile_size=options.tile_size,
-        scale=options.scale,
-        largest_box=largest,
-        nms_iou=choices[best],
-        max_detections_per_tile=tiling.max_detections_per_tile,
-    )
+    point = points[best]
+    operating_point = OperatingPoint(detector=point.threshold)
+    evaluation = evaluate_candidates(tables[best], boxes, images, classes, operating_point)
     manifest = PairManifest(
-        pair_version=1,
+        pair_version=PAIR_VERSION,
         classes=classes,
         targets=[] if options.one_class else dataset.targets,
-        detector=part,
-        um_per_px=_um_per_px(dataset),
-        operating_point=OperatingPoint(detector=point.threshold),
-        figures=_figures(dataset, point, metrics, scored, dict(zip(choices, points, strict=True))),
-        made=_made(dataset, options, trained),
+        detector=DetectorPart(
+            file=checkpoint.name,
+            sha256="",
+            model=options.model,
+            classes=classes,
+            one_class=options.one_class,
+            tile_size=options.tile_size,
+            scale=options.scale,
+            largest_box=largest,
+            nms_iou=choices[best],
+            max_detections_per_tile=tiling.max_detections_per_tile,
+        ),
+        um_per_px=um_per_px(dataset),
+        operating_point=operating_point,
+        figures={
+            "rule": f"highest recall with precision >= {MIN_PRECISION}"
+            + ("" if point.reached else "; not reached, the most precise point was taken"),
+            **validation_figures(evaluation.metrics, images),
+            "recall_by_nms_iou": {iou: round(tried.recall, 4) for iou, tried in zip(choices, points, strict=True)},
+            "detector_alone": {"threshold": point.threshold},
+        },
+        made={
+            "detector": made(
+                dataset,
+                trained.start,
+                trained.seconds,
+                asdict(options),
+                images_seen=trained.images_seen,
+                epochs=trained.epochs,
+                seed=options.seed,
+            )
+        },
     )
-    write_pair(folder / "pair", checkpoint, manifest, _seen_images(dataset))
+    write_pair(folder / "pair", manifest, checkpoint, trained_on=seen_images(dataset))
     checkpoint.unlink()
-    _report(folder, dataset, trained, manifest, point, metrics)
+    _report(folder, dataset, trained, manifest, point, evaluation.metrics)
     if capped:
         print(
             f"warning: on {capped} validation slides a tile reached the cap of {tiling.max_detections_per_tile}"
@@ -282,82 +260,18 @@ def _finish(
         )
 
 
-def _seen_images(dataset: Dataset) -> list[str]:
-    """The hashes of all images of the groups in train and validation, spare variants included."""
-    images = dataset.images
-    groups = images.loc[images["split"].isin(["train", "val"]), "group"]
-    return list(images.loc[images["group"].isin(groups), "sha256"])
-
-
-def _truth(dataset: Dataset, one_class: bool) -> tuple[pd.DataFrame, pd.DataFrame]:
-    images, boxes = dataset.split("val")
-    return images, merged_to_spore(boxes) if one_class else boxes
-
-
-def _look_at_validation(
-    detector: Detector, dataset: Dataset, tiling: TilingSettings, choices: list[float], one_class: bool
-) -> tuple[list[Scored], int]:
-    """The validation slides through the detector once, scored for each NMS threshold; and how many reached a cap."""
-    images, boxes = _truth(dataset, one_class)
-    classes = [SPORE] if one_class else dataset.classes
+def _look_at(
+    detector: Detector, dataset: Dataset, images: pd.DataFrame, tiling: TilingSettings, choices: list[float]
+) -> tuple[list[pd.DataFrame], int]:
+    """The candidates on slides for each NMS threshold, looked at once; and on how many slides a cap was reached."""
     tables: list[list[pd.DataFrame]] = [[] for _ in choices]
     capped = 0
     for image in tqdm(images["image"], desc="looking at validation", unit="slide"):
-        pixels = read_image(dataset.path_of(image))
-        looks = detector.slide_at(pixels, tiling, choices)
+        looks = detector.slide_at(read_image(dataset.path_of(image)), tiling, choices)
         capped += any(found.capped_tiles for found in looks)
         for found, collected in zip(looks, tables, strict=True):
-            table = pd.DataFrame(found.boxes, columns=COORDINATES)
-            names = np.array(classes, dtype=object)[found.classes]
-            collected.append(table.assign(**{"slide": image, "class": names, "score": found.scores}))
-    return [score_candidates(_candidates(collected), boxes, images, classes) for collected in tables], capped
-
-
-def _candidates(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    return joined(tables)[["slide", "class", "score", *COORDINATES]]
-
-
-def _um_per_px(dataset: Dataset) -> float | None:
-    values = dataset.images["um_per_px"].dropna().unique()
-    return float(values[0]) if len(values) == 1 else None
-
-
-def _figures(
-    dataset: Dataset, point: ChosenPoint, metrics: dict[str, Any], scored: Scored, tried: dict[float, ChosenPoint]
-) -> dict[str, Any]:
-    return {
-        "rule": f"highest recall with precision >= {MIN_PRECISION}"
-        + ("" if point.reached else "; not reached, the most precise point was taken"),
-        "split": "val",
-        "slides": len(scored.images),
-        "groups": int(scored.images["group"].nunique()),
-        "iou": scored.iou,
-        **{key: _rounded(value) for key, value in metrics["overall"].items()},
-        "recall_by_nms_iou": {iou: round(tried_point.recall, 4) for iou, tried_point in tried.items()},
-    }
-
-
-def _rounded(value: Any) -> Any:
-    return round(value, 4) if isinstance(value, float) else value
-
-
-def _made(dataset: Dataset, options: DetectorOptions, trained: TrainedDetector) -> dict[str, Any]:
-    settings = replace(options, weights=None, datasets=Path("datasets.yaml"))
-    return {
-        "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
-        "dataset": dataset.name,
-        "dataset_fingerprint": dataset.fingerprint,
-        "start": trained.start,
-        "images_seen": trained.images_seen,
-        "minutes": round(trained.seconds / 60, 1),
-        "epochs": trained.epochs,
-        "seed": options.seed,
-        "settings": {
-            key: value for key, value in asdict(settings).items() if key not in ("dataset", "datasets", "weights")
-        },
-        "versions": package_versions(),
-        "commit": code_commit(),
-    }
+            collected.append(proposals_table(image, found, detector.names))
+    return [joined(collected) for collected in tables], capped
 
 
 def _report(
@@ -383,6 +297,6 @@ def _report(
     print(
         f"\n{folder / 'pair'}       the pair: detector.pt and pair.yaml\n"
         f"{folder / 'detector'}   Ultralytics' own run: curves, plots, checkpoints\n"
-        f"next: spore-yolo evaluate --run {folder} --dataset {dataset.name} --split test\n"
-        f"      spore-yolo predict --run {folder} --source SLIDES --output found/"
+        f"next: spore-yolo train-classifier --run {folder}    (names the spores and throws out debris)\n"
+        f"      spore-yolo evaluate --run {folder} --dataset {dataset.name} --split test"
     )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -16,6 +16,7 @@ from spore_yolo.labels.writers import CANDIDATE_COLUMNS
 if TYPE_CHECKING:
     import supervision as sv
 
+    from spore_yolo.inference.detector import Candidates
     from spore_yolo.inference.pair import Pair
 
 
@@ -65,6 +66,7 @@ def candidates_table(slide: str, candidates: sv.Detections) -> pd.DataFrame:
             "slide": slide,
             "class": candidates.data["class_name"],
             "score": candidates.confidence,
+            "detector_class": candidates.data["detector_class"],
             "detector_score": candidates.data["detector_score"],
             "class_score": candidates.data["class_score"],
         }
@@ -74,12 +76,23 @@ def candidates_table(slide: str, candidates: sv.Detections) -> pd.DataFrame:
     return table[CANDIDATE_COLUMNS]
 
 
+def proposals_table(slide: str, found: Candidates, classes: Sequence[str]) -> pd.DataFrame:
+    """What a detector alone proposes on one slide, as rows with the columns of ``candidates.csv``."""
+    names = np.array(classes, dtype=object)[found.classes]
+    table = pd.DataFrame(found.boxes, columns=COORDINATES).assign(
+        **{"slide": slide, "class": names, "detector_class": names, "class_score": np.nan},
+        score=found.scores,
+        detector_score=found.scores,
+    )
+    return table[CANDIDATE_COLUMNS]
+
+
 def joined(tables: Iterable[pd.DataFrame]) -> pd.DataFrame:
     """Tables of several slides in one; empty ones do not change the columns' types."""
     full = [table for table in tables if len(table)]
     if not full:
         empty = pd.DataFrame({name: pd.Series(dtype="float64") for name in CANDIDATE_COLUMNS})
-        return empty.astype({"slide": "str", "class": "str"})
+        return empty.astype({"slide": "str", "class": "str", "detector_class": "str"})
     return pd.concat(full, ignore_index=True)
 
 

@@ -12,13 +12,23 @@ from types import FrameType
 from typing import NoReturn
 
 import spore_yolo
-from spore_yolo.cli import describe, evaluate, import_dataset, predict, train_detector
+from spore_yolo.cli import (
+    describe,
+    evaluate,
+    import_dataset,
+    predict,
+    pretrain,
+    sample,
+    train_classifier,
+    train_detector,
+)
 from spore_yolo.files.errors import SporeYoloError
 
 EPILOG = """\
 the way through:
   spore-yolo import NAME --images DIR --labels PATH --format yolo
   spore-yolo train-detector --dataset NAME
+  spore-yolo train-classifier --run runs/NAME
   spore-yolo evaluate --run runs/NAME --dataset NAME --split test
   spore-yolo predict --run runs/NAME --source slides/ --output found/
 
@@ -40,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"spore-yolo {spore_yolo.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (import_dataset, describe, train_detector, evaluate, predict):
+    for module in (sample, import_dataset, describe, train_detector, train_classifier, evaluate, predict, pretrain):
         module.add_parser(commands)
     return parser
 

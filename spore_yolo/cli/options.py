@@ -47,6 +47,15 @@ def chosen_pair(arguments: argparse.Namespace) -> Path:
     return Path(arguments.training_run) / "pair"
 
 
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--weights``."""
+    parser.add_argument(
+        "--weights",
+        help="what to start from: a checkpoint (.pt), 'sample' for the weights that the program brings along (trained on"
+        " drawn slides), 'scratch' for none (default: the pretrained YOLOv8 weights, where they cannot be reached sample)",
+    )
+
+
 def whole_number(text: str) -> int:
     """A whole number of at least 1, for argparse."""
     value = int(text)
@@ -87,3 +96,50 @@ def share(text: str) -> float:
     if not 0 <= value <= 1:
         raise argparse.ArgumentTypeError(f"expected a number from 0 to 1, found {text}")
     return value
+
+
+def zero_or_more(text: str) -> float:
+    """A number of at least 0, for argparse."""
+    value = float(text)
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected a number of at least 0, found {text}")
+    return value
+
+
+def parse_settings(items: list[str]) -> dict[str, Any]:
+    """Reads ``key=value`` arguments; values are YAML, so that numbers and true or false are what they look like."""
+    import yaml
+
+    from spore_yolo.files.errors import UsageError
+
+    # What other options decide; a second way to say it would let the two contradict each other.
+    ours = {
+        "data": "--dataset",
+        "model": "--model",
+        "imgsz": "--tile-size or --crop-size",
+        "epochs": "--epochs",
+        "time": "--minutes",
+        "device": "--device",
+        "seed": "--seed",
+        "resume": "--resume",
+        "name": "--name",
+        "project": "--runs",
+        "exist_ok": "--force",
+        "single_cls": "--one-class",
+        "pretrained": "--weights",
+        "batch": "--batch",
+    }
+    settings: dict[str, Any] = {}
+    for item in items:
+        key, sign, text = item.partition("=")
+        if not sign or not key.isidentifier():
+            raise UsageError(f"expected key=value for Ultralytics, found {item!r}")
+        if key in ours:
+            raise UsageError(f"{item}: say it with {ours[key]}")
+        if key in ("save", "split", "cfg", "mode", "task", "save_dir", "nbs"):
+            raise UsageError(f"{item}: this setting is not free; the run depends on it")
+        try:
+            settings[key] = yaml.safe_load(text)
+        except yaml.YAMLError:
+            raise UsageError(f"{item}: the value cannot be read") from None
+    return settings

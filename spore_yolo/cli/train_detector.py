@@ -4,9 +4,19 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from spore_yolo.cli.options import Commands, add_command, add_register, overlap, positive, share, whole_number
+from spore_yolo.cli.options import (
+    Commands,
+    add_command,
+    add_register,
+    add_weights,
+    overlap,
+    parse_settings,
+    positive,
+    share,
+    whole_number,
+)
 
 if TYPE_CHECKING:
     from spore_yolo.cli.detector_run import DetectorOptions
@@ -32,11 +42,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--model", default="yolov8n", help="yolov8n, s, m, l or x, also with -p2 (default: %(default)s)"
     )
-    parser.add_argument(
-        "--weights",
-        type=Path,
-        help="checkpoint to start from (default: the pretrained YOLOv8 weights, else from scratch)",
-    )
+    add_weights(parser)
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=whole_number, help="default: 100; an epoch takes one variant of each source")
     length.add_argument("--minutes", type=positive, help="train for so long instead")
@@ -115,42 +121,3 @@ def _options(arguments: argparse.Namespace) -> DetectorOptions:
         seed=arguments.seed,
         ultralytics=parse_settings(arguments.settings),
     )
-
-
-def parse_settings(items: list[str]) -> dict[str, Any]:
-    """Reads ``key=value`` arguments; values are YAML, so that numbers and true or false are what they look like."""
-    import yaml
-
-    from spore_yolo.files.errors import UsageError
-
-    # What other options decide; a second way to say it would let the two contradict each other.
-    ours = {
-        "data": "--dataset",
-        "model": "--model",
-        "imgsz": "--tile-size",
-        "epochs": "--epochs",
-        "time": "--minutes",
-        "device": "--device",
-        "seed": "--seed",
-        "resume": "--resume",
-        "name": "--name",
-        "project": "--runs",
-        "exist_ok": "--force",
-        "single_cls": "--one-class",
-        "pretrained": "--weights",
-        "batch": "--batch",
-    }
-    settings: dict[str, Any] = {}
-    for item in items:
-        key, sign, text = item.partition("=")
-        if not sign or not key.isidentifier():
-            raise UsageError(f"expected key=value for Ultralytics, found {item!r}")
-        if key in ours:
-            raise UsageError(f"{item}: say it with {ours[key]}")
-        if key in ("save", "split", "cfg", "mode", "task", "save_dir", "nbs"):
-            raise UsageError(f"{item}: this setting is not free; the run depends on it")
-        try:
-            settings[key] = yaml.safe_load(text)
-        except yaml.YAMLError:
-            raise UsageError(f"{item}: the value cannot be read") from None
-    return settings

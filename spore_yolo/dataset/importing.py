@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -19,6 +18,7 @@ from spore_yolo.dataset.split import given_split, read_split, split_groups
 from spore_yolo.dataset.store import IMAGE_COLUMNS, SPARE, Dataset, is_whole, load_dataset, read_manifest
 from spore_yolo.dataset.yolo_layout import write_layout
 from spore_yolo.files.atomic import atomic_folder
+from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
 from spore_yolo.files.hashes import fingerprint, sha256_file, sha256_text
 from spore_yolo.files.images import UnreadableImage, read_image
@@ -200,7 +200,7 @@ def _verify(index: ImageIndex, quiet: bool) -> tuple[list[Problem], dict[str, st
     hashes: dict[str, str] = {}
     names = sorted(index.sizes)
     # Each worker holds a whole slide.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=core_count()) as pool:
         try:
             found = tqdm(pool.map(verify, names), total=len(names), desc="reading images", unit="image", disable=quiet)
             for image, result in zip(names, found, strict=True):

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -18,6 +17,7 @@ from tqdm import tqdm
 
 from spore_yolo.dataset.store import Dataset
 from spore_yolo.dataset.yolo_layout import yolo_lines
+from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.images import read_image
 from spore_yolo.files.structured import write_yaml
@@ -227,7 +227,7 @@ def _write(
             (folder / "labels" / split / f"{plan.name}.txt").write_text(text, encoding="utf-8")
 
     # Each worker holds a whole slide.
-    with ThreadPoolExecutor(max_workers=os.cpu_count()) as pool:
+    with ThreadPoolExecutor(max_workers=core_count()) as pool:
         try:
             list(
                 tqdm(pool.map(write, by_image), total=len(by_image), desc=f"tiles {split}", unit="slide", disable=quiet)

@@ -16,7 +16,7 @@ def coco_input(
 ) -> tuple[dict[str, Any], list[dict[str, Any]], int]:
     """Truth and results in COCO's form, and the most candidates that one slide has.
 
-    Ignored boxes become crowds of every class.
+    Ignored boxes become crowds of every class. Candidates of other classes, such as debris, are left out.
     """
     image_ids = {name: number for number, name in enumerate(images["image"], start=1)}
     class_ids = {name: number for number, name in enumerate(classes, start=1)}
@@ -48,6 +48,7 @@ def coco_input(
         for slide, name, score, *corners in candidates[["slide", "class", "score", *COORDINATES]].itertuples(
             index=False
         )
+        if name in class_ids
     ]
     most = int(candidates["slide"].value_counts().max()) if len(candidates) else 0
     return truth, results, most
@@ -58,8 +59,8 @@ def average_precision(
 ) -> dict[str, tuple[float | None, float | None]]:
     """AP at IoU 0.5, and the mean over IoU 0.5 to 0.95, for each class.
 
-    The 101-point interpolation of COCO (Lin et al. 2014) as faster-coco-eval computes it; all candidates count, however
-    many a slide has.
+    The 101-point interpolation of COCO (Lin et al. 2014) as faster-coco-eval computes it; all candidates of the classes
+    count, however many a slide has, and rank by score.
 
     Returns:
         ``{class: (ap50, ap50_95)}``; ``None`` for a class without a labelled box.

@@ -1,10 +1,12 @@
-"""The figures of an evaluation: counts, recall, precision, average precision, false alarms."""
+"""The figures over boxes: counts, recall, precision, false alarms; and the forms that all figures share."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 from tabulate import tabulate
 
 from spore_yolo.evaluation.scoring import Scored
@@ -12,38 +14,54 @@ from spore_yolo.evaluation.scoring import Scored
 Figures = dict[str, Any]
 
 
-def compute_metrics(scored: Scored, threshold: float, ap: Mapping[str, tuple[float | None, float | None]]) -> Figures:
-    """The content of ``metrics.json`` that depends on the operating point.
+def share(part: int, whole: int) -> Figures:
+    """A share with the number that it is a share of: ``{"value", "n"}``; without any the value is ``None``."""
+    return {"value": part / whole if whole else None, "n": whole}
+
+
+def yes_or_no_figures(truth: npt.NDArray[np.bool_], said: npt.NDArray[np.bool_]) -> Figures:
+    """Recall and specificity of something that is said to be so or not.
 
     Args:
-        scored: The matched split.
-        threshold: Lowest detector_score that counts.
-        ap: AP50 and AP50-95 of each class.
+        truth: ``(N,)``, whether it is so.
+        said: ``(N,)``, whether it is said to be so.
+
+    Returns:
+        ``tp, fp, tn, fn``, and, each as ``{"value", "n"}``, ``recall``, TP / (TP + FN), and ``specificity``,
+        TN / (TN + FP).
+    """
+    tp, fn = int(np.sum(truth & said)), int(np.sum(truth & ~said))
+    fp, tn = int(np.sum(~truth & said)), int(np.sum(~truth & ~said))
+    return {"tp": tp, "fp": fp, "tn": tn, "fn": fn, "recall": share(tp, tp + fn), "specificity": share(tn, tn + fp)}
+
+
+def compute_metrics(detections: Scored, ap: Mapping[str, tuple[float | None, float | None]]) -> Figures:
+    """The figures over boxes of ``metrics.json``.
+
+    Args:
+        detections: The matched detections.
+        ap: AP50 and AP50-95 of each class, which all candidates make.
 
     Returns:
         ``overall`` and ``per_class`` with ``boxes, tp, fp, fn, recall, precision, ap50, ap50_95,
-        false_alarms_per_slide, false_alarms_per_megapixel``. Overall counts are sums over classes, overall APs are
-        means over the classes that have labelled boxes. A figure that cannot be computed is ``None``.
+        false_alarms_per_slide, false_alarms_per_megapixel``, and ``per_group`` with the first six. Overall counts are
+        sums over classes, overall APs are means over the classes that have labelled boxes. A figure that cannot be
+        computed is ``None``.
     """
-    per_class = {name: _figures(scored, threshold, [name], [ap[name]]) for name in scored.classes}
-    per_group = {
-        str(group): _counts(scored, threshold, scored.classes, str(group))
-        for group in sorted(scored.images["group"].unique())
-    }
+    classes = detections.classes
     return {
-        "overall": _figures(scored, threshold, scored.classes, [ap[name] for name in scored.classes]),
-        "per_class": per_class,
-        "per_group": per_group,
+        "overall": _figures(detections, classes, [ap[name] for name in classes]),
+        "per_class": {name: _figures(detections, [name], [ap[name]]) for name in classes},
+        "per_group": {
+            str(group): _counts(detections, classes, str(group))
+            for group in sorted(detections.images["group"].unique())
+        },
     }
 
 
-def _counts(scored: Scored, threshold: float, classes: Sequence[str], group: str | None = None) -> Figures:
-    shown = scored.candidates[
-        (scored.candidates["score"] >= threshold)
-        & scored.candidates["class"].isin(classes)
-        & ~scored.candidates["on_ignored"]
-    ]
-    truth = scored.truth[scored.truth["class"].isin(classes)]
+def _counts(detections: Scored, classes: Sequence[str], group: str | None = None) -> Figures:
+    shown = detections.candidates[~detections.candidates["on_ignored"] & detections.candidates["class"].isin(classes)]
+    truth = detections.truth[detections.truth["class"].isin(classes)]
     if group is not None:
         shown, truth = shown[shown["group"] == group], truth[truth["group"] == group]
     tp = int((shown["truth"] >= 0).sum())
@@ -58,30 +76,31 @@ def _counts(scored: Scored, threshold: float, classes: Sequence[str], group: str
     }
 
 
-def _figures(
-    scored: Scored,
-    threshold: float,
-    classes: Sequence[str],
-    ap: Sequence[tuple[float | None, float | None]],
-) -> Figures:
-    figures = _counts(scored, threshold, classes)
+def _figures(detections: Scored, classes: Sequence[str], ap: Sequence[tuple[float | None, float | None]]) -> Figures:
+    figures = _counts(detections, classes)
     known = [(ap50, ap50_95) for ap50, ap50_95 in ap if ap50 is not None and ap50_95 is not None]
-    slides = len(scored.images)
+    slides = len(detections.images)
     return {
         **figures,
         "ap50": sum(ap50 for ap50, _ in known) / len(known) if known else None,
         "ap50_95": sum(ap50_95 for _, ap50_95 in known) / len(known) if known else None,
         "false_alarms_per_slide": figures["fp"] / slides if slides else None,
-        "false_alarms_per_megapixel": figures["fp"] / scored.megapixels if scored.megapixels else None,
+        "false_alarms_per_megapixel": figures["fp"] / detections.megapixels if detections.megapixels else None,
     }
+
+
+def by_importance(names: Iterable[str], targets: Sequence[str]) -> dict[str, str]:
+    """The classes, targets first, each with what a table calls it."""
+    names = list(names)
+    leading = [name for name in targets if name in names]
+    return {name: f"{name} (target)" for name in leading} | {name: name for name in names if name not in leading}
 
 
 def metrics_text(metrics: Figures, targets: Sequence[str]) -> str:
     """The figures as a table that leads with the targets."""
     per_class: Mapping[str, Figures] = metrics["per_class"]
-    names = [*(name for name in targets if name in per_class), *(name for name in per_class if name not in targets)]
-    rows = [_row(f"{name} (target)" if name in targets else name, per_class[name]) for name in names]
-    if len(names) > 1:
+    rows = [_row(label, per_class[name]) for name, label in by_importance(per_class, targets).items()]
+    if len(rows) > 1:
         rows.append(_row("all", metrics["overall"]))
     headers = ["class", "boxes", "found", "missed", "false", "recall", "precision", "AP50", "AP50-95", "false/slide"]
     headers.append("false/Mpx")

@@ -51,18 +51,42 @@ class ChosenPoint:
 def curve_of(scored: Scored, classes: Sequence[str]) -> Curve:
     """The precision-recall curve over the boxes of some classes together."""
     rows = scored.candidates[scored.candidates["class"].isin(classes) & ~scored.candidates["on_ignored"]]
+    hits = rows["truth"].to_numpy() >= 0
     boxes = int(scored.truth["class"].isin(classes).sum())
-    order = np.argsort(-rows["score"].to_numpy(dtype=np.float64), kind="stable")
-    scores = rows["score"].to_numpy(dtype=np.float64)[order]
-    hits = np.cumsum(rows["truth"].to_numpy()[order] >= 0)
+    return curve_from(rows["score"].to_numpy(dtype=np.float64), hits, ~hits, boxes)
+
+
+def curve_from(scores: Floats, found: npt.NDArray[np.generic], false: npt.NDArray[np.generic], boxes: int) -> Curve:
+    """The precision-recall curve of candidates that come in one by one, the highest score first.
+
+    Args:
+        scores: ``(N,)``.
+        found: ``(N,)``, by how much each candidate changes the number of boxes found.
+        false: ``(N,)``, by how much it changes the number of false alarms.
+        boxes: Number of labelled boxes.
+    """
+    order = np.argsort(-scores, kind="stable")
+    scores, tp, fp = scores[order], np.cumsum(found[order]), np.cumsum(false[order])
     # A threshold lets all candidates of its score in at once.
     last = np.append(np.flatnonzero(np.diff(scores)), len(scores) - 1) if len(scores) else np.zeros(0, dtype=int)
+    tp, fp = tp[last].astype(np.float64), fp[last].astype(np.float64)
     return Curve(
         thresholds=scores[last],
-        recall=hits[last] / boxes if boxes else np.zeros(len(last)),
-        precision=hits[last] / (last + 1.0),
+        recall=tp / boxes if boxes else np.zeros(len(last)),
+        precision=np.divide(tp, tp + fp, out=np.zeros(len(last)), where=tp + fp > 0),
         boxes=boxes,
     )
+
+
+def rounded_down(scores: Floats) -> Floats:
+    """Scores rounded down to the five decimals in which thresholds are written; never above the score itself.
+
+    Plain ``floor(score * 1e5) / 1e5`` is wrong by a step where the product is rounded, as for 0.29.
+    """
+    steps = np.floor(scores * 1e5)
+    steps = np.where((steps + 1) / 1e5 <= scores, steps + 1, steps)
+    steps = np.where(steps / 1e5 > scores, steps - 1, steps)
+    return np.asarray(steps / 1e5, dtype=np.float64)
 
 
 def choose_point(curve: Curve, min_precision: float = MIN_PRECISION) -> ChosenPoint:
@@ -80,6 +104,6 @@ def choose_point(curve: Curve, min_precision: float = MIN_PRECISION) -> ChosenPo
         index = int(np.argmax(recall))
     else:
         index = int(np.lexsort((-curve.recall, -curve.precision))[0])
-    # The threshold is written with five decimals; rounding down keeps the candidate that set it.
-    threshold = np.floor(curve.thresholds[index] * 1e5) / 1e5
-    return ChosenPoint(float(threshold), float(curve.recall[index]), float(curve.precision[index]), reached)
+    # Rounding down keeps the candidate that set the threshold.
+    threshold = float(rounded_down(curve.thresholds[index]))
+    return ChosenPoint(threshold, float(curve.recall[index]), float(curve.precision[index]), reached)

@@ -42,7 +42,15 @@ def read_model(path: Path, model: type[Model]) -> Model:
     Raises:
         SporeYoloError: The file is missing, is not YAML, or does not have the fields of ``model``.
     """
-    content = read_yaml(path)
+    return parse_model(path, model, read_yaml(path))
+
+
+def parse_model(path: Path, model: type[Model], content: Any) -> Model:
+    """Turns the content of a YAML file into a pydantic model; every wrong field is listed at once.
+
+    Raises:
+        InputProblems: It does not have the fields of ``model``.
+    """
     try:
         return model.model_validate(content)
     except ValidationError as error:

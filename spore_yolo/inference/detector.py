@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.merging import merge_tiles
@@ -111,7 +111,7 @@ class Detector:
             raise SporeYoloError(f"{checkpoint}: damaged, or no YOLOv8 detector ({reason})") from error
         if self._device.type == "cpu":
             # Ultralytics leaves torch with one thread.
-            torch.set_num_threads(os.cpu_count() or 1)
+            torch.set_num_threads(core_count())
         self.names: list[str] = [str(name) for _, name in sorted(model.names.items())]
 
     def slide(self, pixels: Pixels, settings: TilingSettings) -> Candidates:

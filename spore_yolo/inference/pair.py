@@ -1,4 +1,4 @@
-"""The pair: detector, classifier (not yet), operating point and how they were made, in one folder with a manifest."""
+"""The pair: detector, classifier, operating point and how they were made, in one folder with a manifest."""
 
 from __future__ import annotations
 
@@ -6,88 +6,36 @@ import shutil
 from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import numpy.typing as npt
-from pydantic import BaseModel, ConfigDict, Field
 
 from spore_yolo.files.atomic import atomic_folder
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.hashes import sha256_file
 from spore_yolo.files.images import read_image
-from spore_yolo.files.structured import read_model, read_yaml, write_yaml
-from spore_yolo.inference.detector import Detector, TilingSettings
+from spore_yolo.files.structured import write_yaml
+from spore_yolo.inference.classifier import Classifier, calibrated
+from spore_yolo.inference.crops import cut_crops
+from spore_yolo.inference.detector import Candidates, Detector, TilingSettings
+from spore_yolo.inference.manifest import (
+    DEBRIS,
+    MANIFEST,
+    ClassifierPart,
+    DetectorPart,
+    OperatingPoint,
+    PairManifest,
+    called,
+    read_manifest,
+)
 
 if TYPE_CHECKING:
     import supervision as sv
 
-MANIFEST = "pair.yaml"
 DETECTOR = "detector.pt"
+CLASSIFIER = "classifier.pt"
 TRAINED_ON = "trained_on.txt"
-PAIR_VERSION = 1
-
-
-class _Strict(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class OperatingPoint(_Strict):
-    """One threshold on detector_score, one a class on class_score.
-
-    Attributes:
-        detector: A candidate with a lower detector_score is no detection.
-        class_: For each class, the lowest class_score that counts; empty without a classifier.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
-
-    detector: float = Field(ge=0, le=1)
-    class_: dict[str, float] = Field(default_factory=dict, alias="class")
-
-
-class DetectorPart(_Strict):
-    """The detector's part of the manifest; see :class:`TilingSettings` for the fields of the tiles."""
-
-    file: str
-    sha256: str
-    model: str
-    one_class: bool
-    tile_size: int = Field(gt=0)
-    scale: float = Field(gt=0)
-    largest_box: float = Field(gt=0)
-    nms_iou: float = Field(gt=0, le=1)
-    max_detections_per_tile: int = Field(gt=0)
-
-    def tiling(self) -> TilingSettings:
-        """The settings that :class:`Detector` needs."""
-        return TilingSettings(self.tile_size, self.scale, self.largest_box, self.nms_iou, self.max_detections_per_tile)
-
-
-class PairManifest(_Strict):
-    """``pair.yaml``.
-
-    Attributes:
-        pair_version: Version of this file's form.
-        classes: What the detector names, in the order of its class numbers.
-        targets: The classes that the user is after.
-        detector: The detector.
-        classifier: Not yet: ``null``.
-        um_per_px: Micrometres per pixel of the slides it was trained on, where known.
-        operating_point: The thresholds.
-        figures: How the operating point was chosen and what it gave on validation.
-        made: Dataset, fingerprint, seed, settings, versions, commit.
-    """
-
-    pair_version: int = Field(ge=1, le=1)
-    classes: list[str]
-    targets: list[str]
-    detector: DetectorPart
-    classifier: None = None
-    um_per_px: float | None = None
-    operating_point: OperatingPoint
-    figures: dict[str, Any] = {}
-    made: dict[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -98,11 +46,13 @@ class Pair:
         folder: Where it lies.
         manifest: What it says of itself.
         detector: The detector.
+        classifier: The classifier, or ``None`` while the pair has none.
     """
 
     folder: Path
     manifest: PairManifest
     detector: Detector
+    classifier: Classifier | None = None
 
     def candidates(self, image: Path | str | npt.NDArray[np.uint8]) -> sv.Detections:
         """Everything that the detector proposes on a slide, from detector_score 0.01 on, each spore once.
@@ -111,9 +61,11 @@ class Pair:
             image: A file, or an RGB array ``(height, width, 3)``.
 
         Returns:
-            Boxes ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide as displayed, by falling score.
-            ``data`` holds ``class_name``, ``detector_score``, ``class_score`` (NaN without a classifier) and
-            ``oversized``; ``metadata`` holds ``width``, ``height`` and ``capped_tiles``.
+            Boxes ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide as displayed, by falling
+            detector_score. ``confidence`` is the score. ``data`` holds ``class_name`` (the classifier's most probable
+            class, ``debris`` included; the detector's without a classifier), ``detector_class``, ``detector_score``,
+            ``class_score`` (NaN without a classifier) and ``oversized``; ``metadata`` holds ``width``, ``height`` and
+            ``capped_tiles``. ``class_id`` counts in the order of the manifest's classes, with debris last.
         """
         import supervision as sv
 
@@ -123,15 +75,26 @@ class Pair:
                 "expected an RGB image, 8 bit, of shape (height, width, 3),"
                 f" found {pixels.dtype} of shape {pixels.shape}"
             )
-        found = self.detector.slide(pixels, self.manifest.detector.tiling())
+        found = self.detector.slide(pixels, tiling_of(self.manifest.detector))
+        if self.classifier is not None:
+            found = without_doubles(found, self.manifest.detector.nms_iou)
+        detector_classes = np.array(self.manifest.detector.classes, dtype=object)[found.classes].astype(str)
+        if self.classifier is None:
+            names, class_scores = detector_classes, np.full(len(found.scores), np.nan)
+            scores = found.scores.astype(np.float64)
+        else:
+            names, class_scores = self.classify(pixels, found.boxes)
+            scores = found.scores * class_scores
+        numbers = {name: number for number, name in enumerate([*self.manifest.classes, DEBRIS])}
         return sv.Detections(
             xyxy=found.boxes.astype(np.float64),
-            confidence=found.scores.astype(np.float64),
-            class_id=found.classes.astype(int),
+            confidence=scores,
+            class_id=np.array([numbers[name] for name in names], dtype=int),
             data={
-                "class_name": np.array(self.manifest.classes, dtype=object)[found.classes].astype(str),
+                "class_name": names,
+                "detector_class": detector_classes,
                 "detector_score": found.scores.astype(np.float64),
-                "class_score": np.full(len(found.scores), np.nan),
+                "class_score": class_scores,
                 "oversized": found.oversized,
             },
             metadata={
@@ -141,20 +104,74 @@ class Pair:
             },
         )
 
+    def classify(
+        self, pixels: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float64]
+    ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64]]:
+        """What the classifier says of boxes, wherever they come from.
+
+        Args:
+            pixels: The slide, RGB ``(height, width, 3)``.
+            boxes: ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide.
+
+        Returns:
+            The most probable class of each box, which may be debris, and its calibrated probability, class_score.
+
+        Raises:
+            SporeYoloError: The pair has no classifier.
+        """
+        part = self.manifest.classifier
+        if self.classifier is None or part is None:
+            raise SporeYoloError(f"{self.folder}: the pair has no classifier; make one: spore-yolo train-classifier")
+        crops = cut_crops(pixels, boxes, part.margin, part.crop_size)
+        probabilities = calibrated(self.classifier.log_probabilities(crops), part.temperature)
+        best = probabilities.argmax(axis=1)
+        return np.array(part.classes, dtype=str)[best], probabilities[np.arange(len(best)), best]
+
     def detections(self, candidates: sv.Detections, operating_point: OperatingPoint | None = None) -> sv.Detections:
-        """The candidates that pass the operating point (the stored one by default)."""
-        threshold = (operating_point or self.manifest.operating_point).detector
-        return cast("sv.Detections", candidates[np.asarray(candidates.data["detector_score"]) >= threshold])
+        """The candidates that pass the operating point (the stored one by default) and are not debris."""
+        point = operating_point or self.manifest.operating_point
+        data = candidates.data
+        names = called(
+            np.asarray(data["class_name"]),
+            np.asarray(data["detector_score"]),
+            np.asarray(data["class_score"]),
+            point,
+        )
+        return cast("sv.Detections", candidates[names != DEBRIS])
 
     def predict(self, image: Path | str | npt.NDArray[np.uint8]) -> sv.Detections:
         """Finds the spores on a slide; see :meth:`candidates` for what comes back."""
         return self.detections(self.candidates(image))
 
 
+def tiling_of(part: DetectorPart) -> TilingSettings:
+    """The settings with which a pair's detector goes over a slide."""
+    return TilingSettings(part.tile_size, part.scale, part.largest_box, part.nms_iou, part.max_detections_per_tile)
+
+
+def without_doubles(found: Candidates, iou: float) -> Candidates:
+    """Candidates without those that lie on a better one of another class.
+
+    A detector proposes a spore that it cannot name once for each name. Its own NMS goes class by class and keeps them
+    all; the classifier then gives them one and the same name, and the spore would count twice.
+
+    Args:
+        found: By falling score.
+        iou: IoU above which two candidates are one object.
+    """
+    from torch import from_numpy
+    from torchvision.ops import nms
+
+    keep = nms(from_numpy(found.boxes), from_numpy(found.scores), iou).numpy()
+    return Candidates(
+        found.boxes[keep], found.scores[keep], found.classes[keep], found.capped_tiles, found.oversized[keep]
+    )
+
+
 def load(folder: Path | str, device: str | None = None) -> Pair:
     """Loads a pair from its folder, or from the folder of the run that made it.
 
-    The detector is a model file, and loading it runs code in it: load only pairs that you trust.
+    Detector and classifier are model files, and loading them runs code in them: load only pairs that you trust.
 
     Args:
         folder: The pair's folder (with ``pair.yaml``) or a run's folder (with ``pair/``).
@@ -165,20 +182,33 @@ def load(folder: Path | str, device: str | None = None) -> Pair:
     """
     folder = pair_folder(Path(folder))
     manifest = read_manifest(folder)
-    checkpoint = folder / manifest.detector.file
-    if Path(manifest.detector.file).name != manifest.detector.file:
-        raise SporeYoloError(f"{folder / MANIFEST}: detector.file: expected a file name, found a path")
+    detector = Detector(_checked(folder, manifest.detector, "detector"), device)
+    _check_names(folder, manifest.detector, detector.names)
+    if manifest.classifier is None:
+        return Pair(folder, manifest, detector)
+    classifier = Classifier(_checked(folder, manifest.classifier, "classifier"), device)
+    _check_names(folder, manifest.classifier, classifier.names)
+    return Pair(folder, manifest, detector, classifier)
+
+
+def _checked(folder: Path, part: DetectorPart | ClassifierPart, name: str) -> Path:
+    """The part's file, if it is the one that the manifest speaks of."""
+    checkpoint = folder / part.file
+    if Path(part.file).name != part.file:
+        raise SporeYoloError(f"{folder / MANIFEST}: {name}.file: expected a file name, found a path")
     if not checkpoint.is_file():
-        raise SporeYoloError(f"{checkpoint}: no such file; the pair in {folder} lacks its detector, copy it whole")
-    if sha256_file(checkpoint) != manifest.detector.sha256:
+        raise SporeYoloError(f"{checkpoint}: no such file; the pair in {folder} lacks its {name}, copy it whole")
+    if sha256_file(checkpoint) != part.sha256:
         raise SporeYoloError(
             f"{checkpoint}: not the file that {MANIFEST} speaks of (its SHA-256 differs); it is damaged or from another"
             " pair, copy the pair again"
         )
-    detector = Detector(checkpoint, device)
-    if detector.names != manifest.classes:
-        raise SporeYoloError(f"{checkpoint}: finds {detector.names}, but {MANIFEST} says {manifest.classes}")
-    return Pair(folder, manifest, detector)
+    return checkpoint
+
+
+def _check_names(folder: Path, part: DetectorPart | ClassifierPart, names: list[str]) -> None:
+    if names != part.classes:
+        raise SporeYoloError(f"{folder / part.file}: finds {names}, but {MANIFEST} says {part.classes}")
 
 
 def pair_folder(folder: Path) -> Path:
@@ -195,40 +225,40 @@ def pair_folder(folder: Path) -> Path:
     return folder
 
 
-def read_manifest(folder: Path) -> PairManifest:
-    """Reads ``pair.yaml``."""
-    path = folder / MANIFEST
-    if not path.exists():
-        raise SporeYoloError(
-            f"{path}: no such file; {folder} holds no finished pair (train one: spore-yolo train-detector)"
-        )
-    content = read_yaml(path)
-    version = content.get("pair_version") if isinstance(content, dict) else None
-    if isinstance(version, int) and version > PAIR_VERSION:
-        raise SporeYoloError(
-            f"{path}: made by a newer spore-yolo (pair_version {version}, this one reads {PAIR_VERSION}); upgrade"
-        )
-    return read_model(path, PairManifest)
-
-
 def read_trained_on(folder: Path) -> set[str]:
     """SHA-256 of every image file that training or the choice of the operating point may have seen."""
     path = folder / TRAINED_ON
     return set(path.read_text(encoding="utf-8").split()) if path.exists() else set()
 
 
-def write_pair(folder: Path, checkpoint: Path, manifest: PairManifest, trained_on: Iterable[str] = ()) -> None:
+def write_pair(
+    folder: Path,
+    manifest: PairManifest,
+    detector: Path,
+    classifier: Path | None = None,
+    trained_on: Iterable[str] = (),
+) -> None:
     """Writes a pair's folder, whole or not at all.
 
     Args:
-        folder: Where the pair goes.
-        checkpoint: The detector's file; it is copied.
-        manifest: What the pair says of itself; the detector's hash is filled in.
+        folder: Where the pair goes; it may be the folder that the files come from.
+        manifest: What the pair says of itself; the hashes are filled in.
+        detector: The detector's file; it is copied.
+        classifier: The classifier's file, if there is one; it is copied.
         trained_on: SHA-256 of every image file that training or the choice of the operating point may have seen.
     """
     with atomic_folder(folder) as temporary:
-        shutil.copyfile(checkpoint, temporary / DETECTOR)
+        shutil.copyfile(detector, temporary / DETECTOR)
+        parts: dict[str, DetectorPart | ClassifierPart] = {
+            "detector": manifest.detector.model_copy(
+                update={"file": DETECTOR, "sha256": sha256_file(temporary / DETECTOR)}
+            )
+        }
+        if classifier is not None and manifest.classifier is not None:
+            shutil.copyfile(classifier, temporary / CLASSIFIER)
+            parts["classifier"] = manifest.classifier.model_copy(
+                update={"file": CLASSIFIER, "sha256": sha256_file(temporary / CLASSIFIER)}
+            )
         (temporary / TRAINED_ON).write_text("".join(f"{digest}\n" for digest in sorted(trained_on)), encoding="utf-8")
-        part = manifest.detector.model_copy(update={"file": DETECTOR, "sha256": sha256_file(temporary / DETECTOR)})
-        content = manifest.model_copy(update={"detector": part}).model_dump(by_alias=True, mode="json")
+        content = manifest.model_copy(update=parts).model_dump(by_alias=True, mode="json")
         write_yaml(temporary / MANIFEST, content)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path, PurePosixPath
@@ -12,15 +13,28 @@ import pandas as pd
 from spore_yolo.files.atomic import write_text
 from spore_yolo.labels.table import COORDINATES
 
-CANDIDATE_COLUMNS = ["slide", "class", "score", "detector_score", "class_score", *COORDINATES]
+CANDIDATE_COLUMNS = ["slide", "class", "score", "detector_class", "detector_score", "class_score", *COORDINATES]
 """Columns of ``predictions.csv`` and ``candidates.csv``; boxes are pixels of the slide, 0-based, max exclusive."""
 
-DECIMALS = {"score": 5, "detector_score": 5, "class_score": 5, **dict.fromkeys(COORDINATES, 2)}
+MEASURE_COLUMNS = ["length_um", "width_um", "area_um2", "measured_by"]
+"""Columns that ``predictions.csv`` has besides where the scale of the slides is known."""
+
+DECIMALS = {
+    **dict.fromkeys(["score", "detector_score", "class_score"], 5),
+    **dict.fromkeys(COORDINATES, 2),
+    **dict.fromkeys(["length_um", "width_um", "area_um2"], 2),
+}
+
+
+def written(table: pd.DataFrame) -> pd.DataFrame:
+    """Candidates or detections as they are written: the columns in order, measures where there are any, rounded."""
+    measures = [name for name in MEASURE_COLUMNS if name in table]
+    return table[CANDIDATE_COLUMNS + measures].round(DECIMALS)
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Writes candidates or detections as CSV, a row a box."""
-    write_text(path, table[CANDIDATE_COLUMNS].round(DECIMALS).to_csv(index=False))
+    write_text(path, written(table).to_csv(index=False))
 
 
 def write_coco(path: Path, table: pd.DataFrame, sizes: Mapping[str, tuple[int, int]], classes: Sequence[str]) -> None:
@@ -96,3 +110,20 @@ def unique_names(slides: Sequence[str]) -> dict[str, str]:
         taken.add(name)
         names[slide] = name
     return names
+
+
+def safe_names(names: Sequence[str]) -> list[str]:
+    """A file name, without suffix, for each name, whatever it holds; no two are one to a disk that ignores case."""
+    taken: set[str] = set()
+    safe_names = []
+    for name in names:
+        safe = re.sub(r"[^\w .()+-]", "_", name).strip(" .")[:100] or "_"
+        # Windows keeps some names, with any suffix, for its devices.
+        safe = f"{safe}_" if re.fullmatch(r"(?i)con|prn|aux|nul|com\d|lpt\d", safe.split(".")[0]) else safe
+        unique, number = safe, 1
+        while unique.casefold() in taken:
+            number += 1
+            unique = f"{safe}-{number}"
+        taken.add(unique.casefold())
+        safe_names.append(unique)
+    return safe_names

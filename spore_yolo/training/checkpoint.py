@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime
 import io
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,9 @@ from spore_yolo.files.atomic import atomic_file
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
 
 
-def finish_checkpoint(source: Path, target: Path, imgsz: int) -> None:
+def finish_checkpoint(
+    source: Path, target: Path, imgsz: int, task: str = "detect", names: Sequence[str] | None = None
+) -> None:
     """Writes the checkpoint of a finished training for use elsewhere.
 
     Plain Ultralytics restores ``imgsz`` from a checkpoint at predict. The one it stores is that of the training tiles,
@@ -20,15 +23,20 @@ def finish_checkpoint(source: Path, target: Path, imgsz: int) -> None:
     Args:
         source: ``best.pt`` of the training.
         target: Where the finished checkpoint goes.
-        imgsz: Longer side of a usual slide at training scale, in pixels of the model, a multiple of 32.
+        imgsz: For a detector the longer side of a usual slide at training scale, for a classifier the side of a crop;
+            in pixels of the model, a multiple of 32.
+        task: ``detect`` or ``classify``.
+        names: What the classes are called, where the training only knew names of folders.
     """
     ultralytics = import_ultralytics()
     import torch
 
     checkpoint: dict[str, Any] = torch.load(source, map_location="cpu", weights_only=False)
     model = checkpoint.get("ema") or checkpoint["model"]
-    arguments = {"task": "detect", "mode": "train", "imgsz": imgsz, "single_cls": False, "data": None}
+    arguments = {"task": task, "mode": "train", "imgsz": imgsz, "single_cls": False, "data": None}
     model.half()
+    if names is not None:
+        model.names = dict(enumerate(names))
     model.args = dict(arguments)
     for name in ("pt_path", "criterion"):
         if hasattr(model, name):

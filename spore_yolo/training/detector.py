@@ -5,7 +5,6 @@ from __future__ import annotations
 import csv
 import json
 import math
-import os
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -14,9 +13,11 @@ from typing import Any
 
 from spore_yolo.dataset.tiles import TileFolder
 from spore_yolo.files.atomic import write_text
+from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
+from spore_yolo.training.starting import check_weights, load_model, plain, starting_model
 
 MODELS = tuple(f"yolov8{size}{head}" for head in ("", "-p2") for size in "nsmlx")
 """The detectors that can be trained; ``-p2`` has a fourth head, at stride 4, for very small spores."""
@@ -50,7 +51,7 @@ class TrainingSettings:
 
     Attributes:
         model: One of :data:`MODELS`.
-        weights: A checkpoint to start from, or ``None`` for the pretrained YOLOv8 weights of that model.
+        weights: What to start from; see :func:`spore_yolo.training.starting.starting_model`.
         tile_size: Side of a tile in pixels of the model, a multiple of 32.
         epochs: Number of epochs; each takes one variant of every source.
         minutes: Train for so long instead.
@@ -61,7 +62,7 @@ class TrainingSettings:
     """
 
     model: str = "yolov8n"
-    weights: Path | None = None
+    weights: str | None = None
     tile_size: int = 640
     epochs: int = 100
     minutes: float | None = None
@@ -115,7 +116,7 @@ def train_detector(
     previous = {"seconds": 0.0, "images_seen": 0}
     if resume:
         previous = _read_record(record)
-        model, start = _load(ultralytics, last), str(previous["start"])
+        model, start = load_model(ultralytics, last), str(previous["start"])
         epoch, epochs = model.ckpt["epoch"], model.ckpt["train_args"]["epochs"]
         if best.exists() and (epoch < 0 or epoch + 1 >= epochs):
             # Ultralytics strips the last checkpoint when it is done; asked to resume it would begin anew.
@@ -125,7 +126,7 @@ def train_detector(
         # The checkpoint remembers where the run lay when it was written; it may have been moved since.
         arguments["save_dir"] = str(run.resolve())
     else:
-        model, start = _starting_model(ultralytics, settings, len(tiles.classes))
+        model, start = starting_model(ultralytics, settings.model, settings.weights, len(tiles.classes))
     print(f"starting from {start}")
     began = time.monotonic()
 
@@ -153,10 +154,10 @@ def train_detector(
         model.train(trainer=TileTrainer, **arguments)
     except (SyntaxError, TypeError, ValueError, NotImplementedError) as error:
         # Ultralytics reports unknown or unfit settings so.
-        raise UsageError(f"Ultralytics refuses to train: {_plain(error)}") from error
+        raise UsageError(f"Ultralytics refuses to train: {plain(error)}") from error
     except RuntimeError as error:
         raise SporeYoloError(
-            f"the training broke off: {_plain(error)}. If memory ran out, use a smaller --batch or --tile-size."
+            f"the training broke off: {plain(error)}. If memory ran out, use a smaller --batch or --tile-size."
         ) from error
     if not best.exists():
         raise SporeYoloError(f"the training ended without {best}; see its messages above")
@@ -174,8 +175,7 @@ def check_settings(settings: TrainingSettings) -> None:
         raise UsageError(f"--model: expected one of {', '.join(MODELS)}, found {settings.model!r}")
     if settings.tile_size % STRIDE:
         raise UsageError(f"--tile-size: expected a multiple of {STRIDE}, found {settings.tile_size}")
-    if settings.weights is not None and not settings.weights.is_file():
-        raise SporeYoloError(f"--weights: {settings.weights}: no such file; expected a YOLOv8 checkpoint (.pt)")
+    check_weights(settings.weights)
     torch_device(settings.device)
 
 
@@ -203,64 +203,12 @@ def _arguments(settings: TrainingSettings, tiles: TileFolder, folder: Path) -> d
         "max_det": max(300, 10 * tiles.max_boxes),
         "device": settings.device,
         "seed": settings.seed,
-        "workers": min(8, os.cpu_count() or 1),
+        "workers": min(8, core_count()),
         "project": str(folder.resolve()),
         "name": "detector",
         "exist_ok": True,
         **settings.extra,
     }
-
-
-def _starting_model(ultralytics: Any, settings: TrainingSettings, classes: int) -> tuple[Any, str]:
-    from ultralytics.nn.tasks import DetectionModel
-
-    model = ultralytics.YOLO(f"{settings.model}.yaml")
-    # The width of the class branch depends on the number of classes; built for COCO's 80 it would not take the weights
-    # of a detector with few.
-    model.model = DetectionModel(f"{settings.model}.yaml", nc=classes, verbose=False)
-    if settings.weights is not None:
-        print(f"note: {settings.weights} is a model file, and loading it runs code in it; use only files you trust")
-        fitting, total = _transfer(_load(ultralytics, settings.weights), model)
-        # The backbone alone is half of a model with a fourth head; of another size hardly anything fits.
-        if fitting < total / 3:
-            raise SporeYoloError(
-                f"--weights: {settings.weights}: only {fitting} of the {total} tensors of {settings.model} fit;"
-                " expected a checkpoint of the same model (see --model)"
-            )
-        return model, f"the weights in {settings.weights.name} ({fitting} of {total} tensors)"
-    pretrained = f"{settings.model.removesuffix('-p2')}.pt"
-    try:
-        # The download goes to a folder of ours, not to wherever the user stands.
-        weights = Path(ultralytics.settings["weights_dir"]) / pretrained
-        fitting, total = _transfer(ultralytics.YOLO(str(weights)), model)
-    except Exception as error:  # ConnectionError, FileNotFoundError or HTTPError, depending on what is unreachable
-        print(
-            f"warning: the pretrained weights {pretrained} cannot be reached ({_plain(error)}); training from scratch,"
-            " which needs many times as long. Give a checkpoint with --weights."
-        )
-        return model, "scratch"
-    return model, f"the pretrained weights {pretrained} ({fitting} of {total} tensors)"
-
-
-def _load(ultralytics: Any, path: Path) -> Any:
-    if not path.is_file():
-        raise SporeYoloError(f"{path}: no such file; expected a YOLOv8 checkpoint")
-    try:
-        model = ultralytics.YOLO(str(path))
-        model.model.state_dict()
-    except Exception as error:  # torch and pickle raise almost anything for a file that is no checkpoint
-        raise SporeYoloError(
-            f"{path}: expected a YOLOv8 checkpoint, found something else or a damaged one ({_plain(error)})"
-        ) from error
-    return model
-
-
-def _transfer(source: Any, model: Any) -> tuple[int, int]:
-    """Loads what fits; returns how many tensors did, and how many the model has."""
-    theirs, ours = source.model.state_dict(), model.model.state_dict()
-    fitting = sum(name in theirs and theirs[name].shape == tensor.shape for name, tensor in ours.items())
-    model.load(source.model)
-    return fitting, len(ours)
 
 
 def _read_record(path: Path) -> dict[str, Any]:
@@ -275,7 +223,3 @@ def _read_record(path: Path) -> dict[str, Any]:
 def _epochs_of(run: Path) -> int:
     with (run / "results.csv").open(encoding="utf-8", newline="") as stream:
         return sum(1 for _ in csv.DictReader(stream))
-
-
-def _plain(error: BaseException) -> str:
-    return " ".join(str(error).split())[:300] or type(error).__name__

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
 from copy import copy
@@ -13,6 +12,7 @@ from typing import Any
 import torch
 from torch.utils.data import Sampler
 
+from spore_yolo.files.cores import core_count
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
 
 import_ultralytics()
@@ -92,7 +92,7 @@ class TileTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
         """As the original, but on a CPU every core computes: Ultralytics leaves one idle, which is half of two."""
         super()._setup_train()
         if self.device.type == "cpu":
-            torch.set_num_threads(os.cpu_count() or 1)
+            torch.set_num_threads(core_count())
         self.wants_validation, self.args.val = self.args.val, False
         self.add_callback("on_train_epoch_start", _pace)
 

@@ -1,0 +1,91 @@
+"""Makes the classifier's scores probabilities, and says how far they are from it."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy.optimize import minimize_scalar
+
+from spore_yolo.inference.classifier import calibrated
+
+Floats = npt.NDArray[np.float64]
+Ints = npt.NDArray[np.int64]
+
+BINS = 15
+"""Bins of the calibration error, as in Guo et al. 2017."""
+
+TEMPERATURES = (0.05, 20.0)
+
+
+def log_loss(log_probabilities: Floats, truth: Ints, temperature: float = 1.0) -> float:
+    """Mean negative logarithm of the probability that the true class was given.
+
+    Args:
+        log_probabilities: ``(N, C)``.
+        truth: ``(N,)``, class numbers.
+        temperature: Divides the logarithms first.
+    """
+    scaled = np.asarray(log_probabilities, dtype=np.float64) / temperature
+    highest = scaled.max(axis=1, keepdims=True)
+    normal = highest[:, 0] + np.log(np.exp(scaled - highest).sum(axis=1))
+    return float(np.mean(normal - scaled[np.arange(len(truth)), truth]))
+
+
+def balanced_log_loss(log_probabilities: Floats, truth: Ints, temperature: float = 1.0) -> float:
+    """The log loss averaged within each class first, so that a rare class counts as much as a common one."""
+    losses = [
+        log_loss(log_probabilities[truth == name], truth[truth == name], temperature) for name in np.unique(truth)
+    ]
+    return float(np.mean(losses))
+
+
+def fit_temperature(log_probabilities: Floats, truth: Ints) -> float:
+    """The temperature that makes the log loss smallest (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+
+    Args:
+        log_probabilities: ``(N, C)`` of crops that the classifier was not trained on.
+        truth: ``(N,)``, class numbers.
+
+    Returns:
+        A number between 0.05 and 20; 1 without crops.
+    """
+    if len(truth) == 0:
+        return 1.0
+    low, high = np.log(TEMPERATURES)
+    best = minimize_scalar(
+        lambda log_t: log_loss(log_probabilities, truth, float(np.exp(log_t))), bounds=(low, high), method="bounded"
+    )
+    return float(np.exp(best.x))
+
+
+def expected_calibration_error(probabilities: Floats, truth: Ints) -> float | None:
+    """ECE: how far the probability of the class named is from the share of crops that it names rightly.
+
+    The crops are put into :data:`BINS` equal bins of that probability; the distances of the bins' means are averaged,
+    weighted by their number of crops (Naeini et al. 2015; Guo et al. 2017, equation 3).
+
+    Args:
+        probabilities: ``(N, C)``.
+        truth: ``(N,)``, class numbers.
+
+    Returns:
+        A number from 0 to 1; ``None`` without crops.
+    """
+    if len(truth) == 0:
+        return None
+    confidence = probabilities.max(axis=1)
+    right = probabilities.argmax(axis=1) == truth
+    # Bins are open below and closed above, as in the paper.
+    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
+    gaps = np.bincount(bins, weights=right.astype(np.float64) - confidence, minlength=BINS)
+    return float(np.abs(gaps).sum() / len(truth))
+
+
+def calibration_figures(log_probabilities: Floats, truth: Ints, temperature: float) -> dict[str, float | int | None]:
+    """ECE before and after the temperature, and on how many crops."""
+    return {
+        "temperature": temperature,
+        "ece_before": expected_calibration_error(calibrated(log_probabilities, 1.0), truth),
+        "ece": expected_calibration_error(calibrated(log_probabilities, temperature), truth),
+        "n": len(truth),
+    }

@@ -1,0 +1,72 @@
+"""The figures as tables for people: which part of the pair loses what, and how it does on what is no spore."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from tabulate import tabulate
+
+from spore_yolo.evaluation.metrics import Figures, by_importance
+
+
+def side_by_side_text(metrics: Figures, targets: Sequence[str]) -> str:
+    """The detector alone, the classifier alone and the pair, a row a class, targets first.
+
+    Args:
+        metrics: Figures with ``detector_alone`` and ``classifier_on_labels``.
+        targets: The classes that the user is after.
+    """
+    per_class, alone = metrics["per_class"], metrics["detector_alone"]
+    by_label = metrics["classifier_on_labels"]
+    rows = []
+    for name, label in by_importance(per_class, targets).items():
+        if alone["classes_merged_to_spore"]:
+            detector = [_number(alone["found_at_all"][name]["value"]), None, None]
+        else:
+            detector = _boxes(alone["per_class"][name])
+        named = by_label["per_class"][name]["recall"]["value"]
+        rows.append(_row(label, per_class[name], detector, named))
+    overall = metrics["overall"]
+    accuracy = by_label["overall"]["accuracy"]["value"]
+    rows.append(_row("all", overall, _boxes(alone["overall"]), accuracy))
+    headers = [
+        *("class", "boxes", "detector\nrecall", "alone\nprecision", "\nfalse/slide"),
+        *("found\nat all", "named\nright", "pair\nrecall", "\nprecision", "\nfalse/slide"),
+    ]
+    return _table(rows, headers)
+
+
+def specificity_text(metrics: Figures, targets: Sequence[str]) -> str:
+    """Recall and specificity over crops and over slides, a row a class, targets first."""
+    per_class = metrics["per_class"]
+    keys = ("recall_crops", "specificity_crops", "recall_slides", "specificity_slides")
+    rows = [
+        [label, *(_share(per_class[name][key]) for key in keys)]
+        for name, label in by_importance(per_class, targets).items()
+    ]
+    return _table(rows, ["class", "crops\nrecall", "\nspecificity", "slides\nrecall", "\nspecificity"])
+
+
+def _row(label: str, pair: Figures, detector: Sequence[str | None], named: float | None) -> list[str | None]:
+    found = _number(pair["found_at_all"]["value"])
+    return [label, f"{pair['boxes']:,}", *detector, found, _number(named), *_boxes(pair)]
+
+
+def _boxes(figures: Figures) -> list[str | None]:
+    return [
+        _number(figures["recall"]),
+        _number(figures["precision"]),
+        _number(figures["false_alarms_per_slide"], 2),
+    ]
+
+
+def _share(share: Figures) -> str:
+    return f"{_number(share['value']) or '-'} of {share['n']:,}"
+
+
+def _number(value: float | None, decimals: int = 3) -> str | None:
+    return None if value is None else f"{value:.{decimals}f}"
+
+
+def _table(rows: Sequence[Sequence[str | None]], headers: Sequence[str]) -> str:
+    return str(tabulate(rows, headers, tablefmt="simple", missingval="-", disable_numparse=True))

@@ -1,0 +1,92 @@
+"""Runs a YOLOv8 classifier over crops."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from spore_yolo.files.cores import core_count
+from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.inference.device import torch_device
+from spore_yolo.inference.ultralytics_setup import import_ultralytics
+
+Floats = npt.NDArray[np.float64]
+
+BATCH = 128
+"""Crops a forward pass; they are small."""
+
+
+class Classifier:
+    """A YOLOv8-cls classifier, loaded once.
+
+    Loading a checkpoint runs code in it: point it only at files that you trust.
+
+    Args:
+        checkpoint: The ``.pt`` file.
+        device: As torch takes it; ``None`` takes CUDA where there is one, else the CPU.
+
+    Raises:
+        SporeYoloError: The file is missing or is no classifier.
+    """
+
+    def __init__(self, checkpoint: Path, device: str | None = None) -> None:
+        if not checkpoint.is_file():
+            raise SporeYoloError(f"{checkpoint}: no such file; expected a YOLOv8 classifier")
+        self._device = torch_device(device)
+        ultralytics = import_ultralytics()
+        import torch
+
+        try:
+            model: Any = ultralytics.YOLO(str(checkpoint))
+            if model.task != "classify":
+                raise SporeYoloError(f"{checkpoint}: expected a classifier, found a model for the task {model.task!r}")
+            network = model.model.float().fuse(verbose=False).eval()
+            self._network = network.to(self._device)
+        except SporeYoloError:
+            raise
+        except Exception as error:  # torch and pickle raise almost anything for a file that is no checkpoint
+            reason = " ".join(str(error).split())[:200]
+            raise SporeYoloError(f"{checkpoint}: damaged, or no YOLOv8 classifier ({reason})") from error
+        if self._device.type == "cpu":
+            torch.set_num_threads(core_count())
+        self.names: list[str] = [str(name) for _, name in sorted(model.names.items())]
+
+    def log_probabilities(self, crops: npt.NDArray[np.uint8]) -> Floats:
+        """The classifier's own, uncalibrated opinion of crops.
+
+        Args:
+            crops: ``(N, size, size, 3)``, RGB.
+
+        Returns:
+            ``(N, C)``, natural logarithms of probabilities.
+        """
+        import torch
+
+        parts = [np.zeros((0, len(self.names)))]
+        with torch.inference_mode():
+            for begin in range(0, len(crops), BATCH):
+                batch = torch.from_numpy(crops[begin : begin + BATCH]).to(self._device)
+                output = self._network(batch.permute(0, 3, 1, 2).float() / 255)
+                # Ultralytics gives (probabilities, logits); the logits keep what rounds to 0 and 1.
+                logits = output[1] if isinstance(output, list | tuple) else output.clamp_min(1e-30).log()
+                parts.append(torch.log_softmax(logits.double(), dim=1).cpu().numpy())
+        return np.concatenate(parts)
+
+
+def calibrated(log_probabilities: Floats, temperature: float) -> Floats:
+    """Probabilities softened by a temperature (Guo et al. 2017, "On Calibration of Modern Neural Networks").
+
+    Args:
+        log_probabilities: ``(N, C)``; logits serve as well, since a constant a row makes no difference.
+        temperature: Above 1 softens, below 1 sharpens; the order of the classes stays.
+
+    Returns:
+        ``(N, C)``; rows add up to 1.
+    """
+    scaled = np.asarray(log_probabilities, dtype=np.float64) / temperature
+    scaled -= scaled.max(axis=1, keepdims=True, initial=-np.inf) if len(scaled) else 0.0
+    exponentials = np.exp(scaled)
+    return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))

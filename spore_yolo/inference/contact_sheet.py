@@ -1,0 +1,220 @@
+"""Contact sheets: the detections of a class side by side at one scale; an eye goes over hundreds in a minute."""
+
+from __future__ import annotations
+
+import heapq
+import math
+from dataclasses import dataclass, field
+from functools import cache
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import cv2
+import numpy as np
+import numpy.typing as npt
+from PIL import Image, ImageDraw, ImageFont
+
+if TYPE_CHECKING:
+    import supervision as sv
+
+CROPS_A_SHEET = 200
+SHEETS_A_CLASS = 5
+"""More than this many sheets nobody looks through; what scores lowest is left out and told."""
+
+CROP = 1.6
+"""Side of the square window round a detection, as a multiple of its box's longer side."""
+
+SMALLEST_CROP = 24
+"""The least side of that window in pixels of the slide."""
+
+CELL = 128
+"""Side of a crop on the sheet in pixels; also the most pixels that are kept of one until the sheet is drawn."""
+
+GAP, CAPTION, HEAD = 8, 32, 72
+"""Between cells, under each cell and above all of them, in pixels."""
+
+MIN_COLUMNS, MAX_COLUMNS = 6, 20
+LARGEST_ZOOM = 4.0
+PAPER, INK, FAINT = (250, 250, 250), (20, 20, 20), (110, 110, 110)
+
+
+@dataclass(frozen=True)
+class _Crop:
+    """A crop that waits for its sheet: a JPEG, which takes a twentieth of the memory.
+
+    Attributes:
+        score: Its score.
+        slide: Its slide's name.
+        side: The window's side in pixels of the slide.
+        jpeg: The window, reduced to no more than :data:`CELL` pixels a side.
+    """
+
+    score: float
+    slide: str
+    side: int
+    jpeg: bytes
+
+
+@dataclass
+class _Class:
+    """What was seen of a class: how many, and a heap of the best, lowest score first, the latest among equals first."""
+
+    seen: int = 0
+    best: list[tuple[float, int, _Crop]] = field(default_factory=list)
+
+
+class ContactSheets:
+    """Collects crops while slides are looked at one by one, and draws them at the end.
+
+    Only the best ``CROPS_A_SHEET * SHEETS_A_CLASS`` of a class are kept, a few kilobytes each.
+    """
+
+    def __init__(self, um_per_px: float | None = None) -> None:
+        """Starts without crops.
+
+        Args:
+            um_per_px: Micrometres per pixel of the slides; the scale bar is in pixels without it.
+        """
+        self.um_per_px = um_per_px
+        self._classes: dict[str, _Class] = {}
+
+    def add(self, slide: str, pixels: npt.NDArray[np.uint8], detections: sv.Detections) -> None:
+        """Takes the crops of a slide.
+
+        Args:
+            slide: What is written under each crop.
+            pixels: The slide, RGB of shape ``(height, width, 3)``.
+            detections: ``data["class_name"]`` and ``confidence`` say where a crop goes.
+        """
+        names, scores = detections.data["class_name"], np.asarray(detections.confidence, dtype=np.float64)
+        for name, score, box in zip(names, scores, np.asarray(detections.xyxy), strict=True):
+            held = self._classes.setdefault(str(name), _Class())
+            held.seen += 1
+            full = len(held.best) == CROPS_A_SHEET * SHEETS_A_CLASS
+            if full and score <= held.best[0][0]:
+                continue
+            side, jpeg = _cut(pixels, box)
+            entry = (float(score), -held.seen, _Crop(float(score), slide, side, jpeg))
+            (heapq.heappushpop if full else heapq.heappush)(held.best, entry)
+
+    def pages(self) -> list[tuple[str, int]]:
+        """Class and number, from 1 on, of every sheet that there is."""
+        return [
+            (name, page)
+            for name, held in self._classes.items()
+            for page in range(1, math.ceil(len(held.best) / CROPS_A_SHEET) + 1)
+        ]
+
+    def left_out(self) -> dict[str, int]:
+        """How many detections of a class have no place on its sheets, for classes with such."""
+        left = {name: held.seen - len(held.best) for name, held in self._classes.items()}
+        return {name: count for name, count in left.items() if count}
+
+    def write(self, path: Path, name: str, page: int = 1) -> None:
+        """Writes a sheet as JPEG.
+
+        Raises:
+            OSError: It cannot be written.
+        """
+        Image.fromarray(self.draw(name, page)).save(path, format="JPEG", quality=88)
+
+    def draw(self, name: str, page: int = 1) -> npt.NDArray[np.uint8]:
+        """Draws a sheet of a class: crops by falling score, row by row.
+
+        Args:
+            name: The class.
+            page: Number of the sheet, from 1 on.
+
+        Returns:
+            RGB array ``(height, width, 3)``.
+        """
+        held = self._classes[name]
+        crops = [crop for _, _, crop in sorted(held.best, key=lambda entry: entry[:2], reverse=True)]
+        first = (page - 1) * CROPS_A_SHEET
+        shown = crops[first : first + CROPS_A_SHEET]
+        # A few huge ones must not make all others tiny: they are cut at the edge of their cell.
+        sides = [crop.side for crop in crops]
+        window = min(max(sides), 2 * float(np.median(sides)))
+        zoom = min(CELL / window, LARGEST_ZOOM)
+        columns = min(MAX_COLUMNS, max(MIN_COLUMNS, math.ceil(1.25 * math.sqrt(len(shown)))))
+        rows = math.ceil(len(shown) / columns)
+        width, height = columns * (CELL + GAP) + GAP, HEAD + rows * (CELL + CAPTION + GAP)
+        sheet = Image.new("RGB", (width, height), PAPER)
+        pen = ImageDraw.Draw(sheet)
+        for place, crop in enumerate(shown):
+            x = GAP + place % columns * (CELL + GAP)
+            y = HEAD + place // columns * (CELL + CAPTION + GAP)
+            picture = _enlarged(crop, zoom)
+            inset = (CELL - picture.width) // 2
+            sheet.paste(picture, (x + inset, y + inset))
+            pen.text((x, y + CELL + 1), f"{crop.score:.3f}", INK, _font(12))
+            pen.text((x, y + CELL + 15), _shortened(crop.slide, _font(11), CELL), FAINT, _font(11))
+        cut = sum(crop.side > window for crop in shown)
+        of = f"{held.seen:,}" if held.seen == len(crops) else f"the best {len(crops):,} of {held.seen:,}"
+        lines = [
+            f"{first + 1:,} to {first + len(shown):,} of {of}, by falling score; all at one scale",
+            *([f"{cut} larger than their cell: only the middle is shown"] if cut else []),
+        ]
+        self._draw_scale(pen, width - GAP, zoom)
+        pen.text((GAP, 8), _shortened(name, _font(20), width - 2 * (CELL + GAP)), INK, _font(20))
+        pen.text((GAP, 38), "; ".join(lines), FAINT, _font(12))
+        return np.asarray(sheet)
+
+    def _draw_scale(self, pen: ImageDraw.ImageDraw, right: int, zoom: float) -> None:
+        """Draws a bar of a round length, no longer than a cell, into the head's right corner."""
+        unit = self.um_per_px or 1.0
+        length = _round_length(CELL / zoom * unit)
+        pixels = round(length / unit * zoom)
+        text = f"{length:g} {'µm' if self.um_per_px else 'px'}"
+        pen.rectangle((right - pixels, 36, right, 40), fill=INK)
+        pen.text((right, 30), text, INK, _font(14), anchor="rs")
+
+
+def _cut(pixels: npt.NDArray[np.uint8], box: npt.NDArray[np.float64]) -> tuple[int, bytes]:
+    """The square window round a box: its side in pixels of the slide, and its JPEG; beyond the slide it is paper."""
+    x_min, y_min, x_max, y_max = (float(value) for value in box)
+    side = max(SMALLEST_CROP, math.ceil(CROP * max(x_max - x_min, y_max - y_min)))
+    left, top = round((x_min + x_max - side) / 2), round((y_min + y_max - side) / 2)
+    window = np.full((side, side, 3), PAPER, dtype=np.uint8)
+    inside = pixels[max(0, top) : max(0, top + side), max(0, left) : max(0, left + side)]
+    y, x = max(0, -top), max(0, -left)
+    window[y : y + inside.shape[0], x : x + inside.shape[1]] = inside
+    if side > CELL:
+        window = np.asarray(cv2.resize(window, (CELL, CELL), interpolation=cv2.INTER_AREA), dtype=np.uint8)
+    jpeg = BytesIO()
+    Image.fromarray(window).save(jpeg, format="JPEG", quality=90)
+    return side, jpeg.getvalue()
+
+
+def _enlarged(crop: _Crop, zoom: float) -> Image.Image:
+    """The crop at the sheet's scale, cut at the edge of its cell."""
+    side = max(1, round(crop.side * zoom))
+    picture = Image.open(BytesIO(crop.jpeg)).resize((side, side), Image.Resampling.BICUBIC)
+    over = max(0, side - CELL) // 2
+    return picture.crop((over, over, over + min(side, CELL), over + min(side, CELL)))
+
+
+def _round_length(longest: float) -> float:
+    """The largest of 1, 2 or 5 times a power of ten that is not above ``longest``."""
+    power = 10.0 ** math.floor(math.log10(longest))
+    return max(step * power for step in (1, 2, 5) if step * power <= longest)
+
+
+def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
+    """The text, or its beginning and end where it is too wide: names of slides differ at either."""
+    if font.getlength(text) <= width:
+        return text
+    for kept in range(len(text) - 1, 1, -1):
+        shorter = f"{text[: (kept + 1) // 2]}…{text[len(text) - kept // 2 :]}"
+        if font.getlength(shorter) <= width:
+            return shorter
+    return "…"
+
+
+@cache
+def _font(size: int) -> ImageFont.FreeTypeFont:
+    """DejaVu Sans, which comes with matplotlib; Pillow's own font has no letters beyond ASCII."""
+    import matplotlib
+
+    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)

@@ -1,0 +1,158 @@
+"""``pair.yaml``: what a pair says of itself, and what its operating point means."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from pydantic import BaseModel, ConfigDict, Field
+
+from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.structured import parse_model, read_yaml
+
+MANIFEST = "pair.yaml"
+PAIR_VERSION = 2
+DEBRIS = "debris"
+"""What the detector finds and people did not label; no label may bear this name where there is a classifier."""
+
+
+class _Strict(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class OperatingPoint(_Strict):
+    """One threshold on detector_score, one a class on class_score.
+
+    Attributes:
+        detector: A candidate with a lower detector_score is no detection.
+        class_: For each class, the lowest class_score that counts; empty without a classifier.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, populate_by_name=True)
+
+    detector: float = Field(ge=0, le=1)
+    class_: dict[str, float] = Field(default_factory=dict, alias="class")
+
+
+class DetectorPart(_Strict):
+    """The detector's part of the manifest.
+
+    Attributes:
+        file, sha256: The model file in the pair's folder, and its hash.
+        model: Which YOLOv8.
+        classes: What the detector itself names, in the order of its class numbers.
+        one_class: Whether it was trained with all classes merged to ``spore``.
+        tile_size, scale, largest_box, nms_iou, max_detections_per_tile: How it goes over a slide; see
+            :class:`spore_yolo.inference.detector.TilingSettings`.
+    """
+
+    file: str
+    sha256: str
+    model: str
+    classes: list[str]
+    one_class: bool
+    tile_size: int = Field(gt=0)
+    scale: float = Field(gt=0)
+    largest_box: float = Field(gt=0)
+    nms_iou: float = Field(gt=0, le=1)
+    max_detections_per_tile: int = Field(gt=0)
+
+
+class ClassifierPart(_Strict):
+    """The classifier's part of the manifest.
+
+    Attributes:
+        file, sha256: The model file in the pair's folder, and its hash.
+        model: Which YOLOv8-cls.
+        classes: What it names, in the order of its class numbers; :data:`DEBRIS` is one of them, if it saw any.
+        crop_size: Side of the classifier's input in pixels.
+        margin: How much wider than the box's longer side a crop is, on each side, as a share of that longer side.
+        temperature: Divides the logits, so that class_score is a probability.
+    """
+
+    file: str
+    sha256: str
+    model: str
+    classes: list[str]
+    crop_size: int = Field(gt=0)
+    margin: float = Field(ge=0)
+    temperature: float = Field(gt=0)
+
+
+class PairManifest(_Strict):
+    """``pair.yaml``.
+
+    Attributes:
+        pair_version: Version of this file's form.
+        classes: What the pair names: the classifier's classes without debris, or the detector's where there is no
+            classifier.
+        targets: The classes that the user is after.
+        detector: The detector.
+        classifier: The classifier, or ``None`` while there is none yet.
+        um_per_px: Micrometres per pixel of the slides it was trained on, where known.
+        operating_point: The thresholds.
+        figures: How the operating point was chosen and what it gave on validation.
+        made: Dataset, fingerprint, seed, settings, versions, commit.
+    """
+
+    pair_version: int = Field(ge=PAIR_VERSION, le=PAIR_VERSION)
+    classes: list[str]
+    targets: list[str]
+    detector: DetectorPart
+    classifier: ClassifierPart | None = None
+    um_per_px: float | None = None
+    operating_point: OperatingPoint
+    figures: dict[str, Any] = {}
+    made: dict[str, Any] = {}
+
+
+def called(
+    classes: Sequence[str] | npt.NDArray[Any],
+    detector_scores: npt.NDArray[np.float64],
+    class_scores: npt.NDArray[np.float64],
+    point: OperatingPoint,
+) -> npt.NDArray[np.object_]:
+    """What each candidate is called at an operating point.
+
+    Args:
+        classes: ``(N,)``, the classifier's most probable class (the detector's, without a classifier).
+        detector_scores: ``(N,)``.
+        class_scores: ``(N,)``; NaN without a classifier.
+        point: The thresholds; a class without one passes at any class_score.
+
+    Returns:
+        ``(N,)``: the class, or :data:`DEBRIS` for what is called debris or passes too few of the thresholds.
+    """
+    names = np.asarray(classes, dtype=object)
+    least = np.array([point.class_.get(str(name), 0.0) for name in names], dtype=np.float64)
+    rejected = (np.asarray(detector_scores) < point.detector) | (np.asarray(class_scores) < least)
+    return np.where(rejected, DEBRIS, names)
+
+
+def read_manifest(folder: Path) -> PairManifest:
+    """Reads ``pair.yaml``."""
+    path = folder / MANIFEST
+    if not path.exists():
+        raise SporeYoloError(
+            f"{path}: no such file; {folder} holds no finished pair (train one: spore-yolo train-detector)"
+        )
+    content = read_yaml(path)
+    version = content.get("pair_version") if isinstance(content, dict) else None
+    if isinstance(version, int) and version > PAIR_VERSION:
+        raise SporeYoloError(
+            f"{path}: made by a newer spore-yolo (pair_version {version}, this one reads {PAIR_VERSION}); upgrade"
+        )
+    if isinstance(content, dict) and version == 1:
+        content = _from_version_1(content)
+    return parse_model(path, PairManifest, content)
+
+
+def _from_version_1(content: dict[str, Any]) -> dict[str, Any]:
+    """Version 1 had no classifier, and the detector's classes were the pair's."""
+    detector = content.get("detector")
+    if isinstance(detector, dict):
+        content = {**content, "detector": {**detector, "classes": content.get("classes")}}
+    return {**content, "pair_version": PAIR_VERSION}
