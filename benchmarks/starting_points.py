@@ -4,7 +4,7 @@
     python benchmarks/starting_points.py read --dataset bccd runs/starts/bccd-*
 
 `train` keeps the averaged weights as they were after so many minutes; `read` measures AP50 and the recall at precision
-0.75 of all of them on the validation slides, side by side. Minutes are those of the training itself, on the cores it got.
+0.75 of all of them on the validation slides, side by side. Minutes are those of the training on the cores it got.
 """
 
 from __future__ import annotations

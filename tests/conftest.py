@@ -123,32 +123,29 @@ def untrained_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-@pytest.fixture
-def spot_pair(tmp_path: Path, untrained_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A pair's folder whose detector finds dark spots; tiles of 96 px, so that a slide has many."""
-    from spore_yolo.inference.detector import Detector
-    from spore_yolo.inference.pair import DetectorPart, OperatingPoint, PairManifest, write_pair
+@pytest.fixture(scope="session")
+def untrained_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A real YOLOv8n-cls checkpoint with the classes debris, rust and smut that never saw a crop."""
+    from spore_yolo.inference.ultralytics_setup import import_ultralytics
 
-    part = DetectorPart(
-        file="detector.pt",
-        sha256="",
-        model="yolov8n",
-        one_class=True,
-        tile_size=96,
-        scale=1.0,
-        largest_box=26,
-        nms_iou=0.6,
-        max_detections_per_tile=300,
-    )
-    manifest = PairManifest(
-        pair_version=1,
-        classes=["spore"],
-        targets=[],
-        detector=part,
-        operating_point=OperatingPoint(detector=0.5),
-    )
-    folder = tmp_path / "runs" / "spots" / "pair"
-    write_pair(folder, untrained_checkpoint, manifest)
+    import_ultralytics()
+    import torch
+    from ultralytics.nn.tasks import ClassificationModel
+
+    torch.manual_seed(0)
+    model = ClassificationModel("yolov8n-cls.yaml", nc=3, verbose=False)
+    model.names = dict(enumerate(["debris", "rust", "smut"]))
+    path = tmp_path_factory.mktemp("checkpoint") / "untrained-cls.pt"
+    arguments = {"imgsz": 32, "task": "classify"}
+    torch.save({"model": model, "train_args": arguments, "epoch": -1, "date": None, "version": "0"}, path)
+    return path
+
+
+@pytest.fixture
+def spot_detector(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every detector finds dark spots, whatever its weights."""
+    from spore_yolo.inference.detector import Detector
+
     original = Detector.__init__
 
     def init(self: Detector, *arguments: Any, **options: Any) -> None:
@@ -156,4 +153,93 @@ def spot_pair(tmp_path: Path, untrained_checkpoint: Path, monkeypatch: pytest.Mo
         self._network = SpotNetwork(len(self.names))
 
     monkeypatch.setattr(Detector, "__init__", init)
+
+
+def shape_opinions(crops: Any) -> Any:
+    """Log probabilities of debris, rust and smut: wide spots are rust, tall ones smut, nearly square ones debris."""
+    from scipy import ndimage
+
+    shares = []
+    for crop in crops:
+        spots, _ = ndimage.label(crop.mean(axis=2) < (SPOT + GROUND) / 2)
+        middle = len(crop) // 2
+        dark = spots == max(1, spots[middle, middle])
+        wide, tall = int(dark.any(axis=0).sum()), int(dark.any(axis=1).sum())
+        place = 0 if abs(wide - tall) <= 0.1 * max(wide, tall) else 1 if wide > tall else 2
+        shares.append(np.where(np.arange(3) == place, 0.8, 0.1))
+    return np.log(np.array(shares).reshape(-1, 3))
+
+
+@pytest.fixture
+def shape_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every classifier goes by the shape of a dark spot, see :func:`shape_opinions`."""
+    from spore_yolo.inference.classifier import Classifier
+
+    monkeypatch.setattr(Classifier, "log_probabilities", lambda self, crops: shape_opinions(crops))
+
+
+def spot_manifest(**changes: Any) -> Any:
+    """The manifest of a pair whose detector finds dark spots on tiles of 96 px, so that a slide has many."""
+    from spore_yolo.inference.manifest import PAIR_VERSION, DetectorPart, OperatingPoint, PairManifest
+
+    part = DetectorPart(
+        file="detector.pt",
+        sha256="",
+        model="yolov8n",
+        classes=["spore"],
+        one_class=True,
+        tile_size=96,
+        scale=1.0,
+        largest_box=26,
+        nms_iou=0.6,
+        max_detections_per_tile=300,
+    )
+    content = {
+        "pair_version": PAIR_VERSION,
+        "classes": ["spore"],
+        "targets": [],
+        "detector": part,
+        "operating_point": OperatingPoint(detector=0.5),
+    }
+    return PairManifest(**{**content, **changes})
+
+
+@pytest.fixture
+def spot_pair(tmp_path: Path, untrained_checkpoint: Path, spot_detector: None) -> Path:
+    """The folder of a pair without a classifier whose detector finds dark spots."""
+    from spore_yolo.inference.pair import write_pair
+
+    folder = tmp_path / "runs" / "spots" / "pair"
+    write_pair(folder, spot_manifest(), untrained_checkpoint)
+    return folder
+
+
+@pytest.fixture
+def whole_pair(
+    tmp_path: Path,
+    untrained_checkpoint: Path,
+    untrained_classifier: Path,
+    spot_detector: None,
+    shape_classifier: None,
+) -> Path:
+    """The folder of a pair that finds dark spots and names them by their shape; the target is smut."""
+    from spore_yolo.inference.manifest import ClassifierPart, OperatingPoint
+    from spore_yolo.inference.pair import write_pair
+
+    manifest = spot_manifest(
+        classes=["rust", "smut"],
+        targets=["smut"],
+        classifier=ClassifierPart(
+            file="classifier.pt",
+            sha256="",
+            model="yolov8n-cls",
+            classes=["debris", "rust", "smut"],
+            crop_size=32,
+            margin=0.25,
+            temperature=1.0,
+        ),
+        operating_point=OperatingPoint(detector=0.5, class_={"rust": 0.5, "smut": 0.5}),
+    )
+    folder = tmp_path / "runs" / "whole" / "pair"
+    write_pair(folder, manifest, untrained_checkpoint, untrained_classifier)
     return folder

@@ -1,4 +1,4 @@
-"""``spore-yolo evaluate``: how well a pair finds the labelled spores of a split."""
+"""``spore-yolo evaluate``: how well a pair finds and names the labelled spores of a split."""
 
 from __future__ import annotations
 
@@ -12,7 +12,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spore_yolo.dataset.store import Dataset
-    from spore_yolo.evaluation.scoring import Scored
+    from spore_yolo.inference.manifest import OperatingPoint, PairManifest
+    from spore_yolo.inference.pair import Pair
 
 EXAMPLES = """\
   spore-yolo evaluate --run runs/magnaporthe --dataset magnaporthe --split test
@@ -29,7 +30,10 @@ def add_parser(commands: Commands) -> None:
         "--split", default="test", choices=["train", "val", "test", "calibration"], help="default: %(default)s"
     )
     parser.add_argument(
-        "--at", type=candidate_score, metavar="SCORE", help="lowest detector_score instead of the stored one"
+        "--at",
+        type=candidate_score,
+        metavar="SCORE",
+        help="lowest detector_score instead of the stored one; thresholds on class_score stay",
     )
     parser.add_argument("--iou", type=overlap, default=0.5, help="least IoU of a match (default: %(default)s)")
     parser.add_argument(
@@ -41,10 +45,10 @@ def add_parser(commands: Commands) -> None:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Evaluates, writes the evaluation's folder, whole or not at all, and prints the table."""
+    """Evaluates, writes the evaluation's folder, whole or not at all, and prints the tables."""
     from spore_yolo.cli.looking import look_at
     from spore_yolo.dataset.store import load_dataset
-    from spore_yolo.evaluation.metrics import metrics_text
+    from spore_yolo.evaluation.report import FILES, PLOTS, evaluate_pair, write_evaluation
     from spore_yolo.files.errors import SporeYoloError, UsageError
     from spore_yolo.inference.pair import load, pair_folder, read_trained_on
 
@@ -62,32 +66,38 @@ def run(arguments: argparse.Namespace) -> None:
             " validation split: figures on them would lie. Was the dataset imported anew with --force? Train again."
         )
     pair = load(folder, arguments.device)
-    boxes, classes, merged = comparable(boxes, dataset, pair.manifest.classes, pair.manifest.detector.one_class)
+    manifest = pair.manifest
+    boxes, merged = comparable(boxes, dataset, manifest)
+    point = manifest.operating_point
+    if arguments.at is not None:
+        point = point.model_copy(update={"detector": arguments.at})
     slides = [(image, dataset.path_of(image)) for image in images["image"]]
-    threshold = pair.manifest.operating_point.detector if arguments.at is None else arguments.at
-    candidates, caps = look_at(pair, slides, len(slides), threshold)
-    part = pair.manifest.detector
-    warnings = caps.warnings(part.max_detections_per_tile, part.largest_box)
-    targets = [] if merged else (dataset.targets or pair.manifest.targets)
-    about = {
+    candidates, caps = look_at(pair, slides, len(slides), point.detector)
+    calls = _label_calls(pair, boxes, slides, point) if manifest.classifier else None
+    evaluation = evaluate_pair(candidates, boxes, images, manifest, point, arguments.iou, calls)
+    warnings = caps.warnings(manifest.detector.max_detections_per_tile, manifest.detector.largest_box)
+    classifier = manifest.classifier and manifest.classifier.sha256
+    metrics = {
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
         "split": arguments.split,
-        "operating_point": {"detector": threshold, "class": {}},
+        "operating_point": point.model_dump(by_alias=True),
         "iou": arguments.iou,
-        "targets": targets,
+        "targets": [] if merged else (dataset.targets or manifest.targets),
         "classes_merged_to_spore": merged,
         "warnings": warnings,
-        "pair": {"detector_sha256": pair.manifest.detector.sha256, "made": pair.manifest.made},
+        "pair": {
+            "detector_sha256": manifest.detector.sha256,
+            "classifier_sha256": classifier,
+            "made": manifest.made,
+        },
+        "slides": len(images),
+        "groups": int(images["group"].nunique()),
+        "megapixels": round(evaluation.scored.megapixels, 3),
+        **evaluation.metrics,
     }
-    metrics = write_evaluation(output, candidates, boxes, images, classes, about)
-    print(f"\n{dataset.name}, {arguments.split}: {metrics['slides']} slides in {metrics['groups']} groups,", end=" ")
-    print(f"detector_score >= {threshold:g}, IoU >= {arguments.iou:g}\n")
-    print(metrics_text(metrics, targets))
-    if merged:
-        print("note: the detector has the one class spore; all labels were merged to it")
-    if metrics["groups"] < 8:
-        print(f"note: {metrics['groups']} groups are too few to tell how far these figures carry to other slides")
+    write_evaluation(output, evaluation, candidates, metrics, f"{dataset.name}, {arguments.split}")
+    _print_tables(metrics)
     if seen:
         print(
             f"note: {seen} of these slides trained the pair or chose its operating point; state figures of test instead"
@@ -96,8 +106,38 @@ def run(arguments: argparse.Namespace) -> None:
         print("note: the pair does not say which slides it was trained on; make sure that these are none of them")
     for warning in warnings:
         print(warning)
-    print(f"\n{output / 'metrics.json'}, matches.csv, candidates.csv, precision_recall.png")
+    print(f"\n{output}: {', '.join([*FILES, *PLOTS])}")
     print(f"next: spore-yolo predict --pair {folder} --source SLIDES --output found/")
+
+
+def _print_tables(metrics: dict[str, Any]) -> None:
+    from spore_yolo.evaluation.metrics import metrics_text
+    from spore_yolo.evaluation.side_by_side import side_by_side_text, specificity_text
+
+    point, targets = metrics["operating_point"], metrics["targets"]
+    print(
+        f"\n{metrics['dataset']}, {metrics['split']}: {metrics['slides']} slides in {metrics['groups']} groups,",
+        end=" ",
+    )
+    print(f"detector_score >= {point['detector']:g}, IoU >= {metrics['iou']:g}")
+    if point["class"]:
+        print("class_score >=", ", ".join(f"{threshold:g} {name}" for name, threshold in point["class"].items()))
+    alone = metrics.get("detector_alone")
+    if alone:
+        print(f"alone, the detector without the classifier: detector_score >= {alone['threshold']:g}\n")
+        print(side_by_side_text(metrics, targets))
+        if alone["classes_merged_to_spore"]:
+            print("the detector does not name these classes; alone its precision is that of spores against all else")
+    else:
+        print()
+        print(metrics_text(metrics, targets))
+    crops = metrics["crops"]
+    print(f"\n{crops['n']:,} crops ({crops['left_out_between'] + crops['left_out_ignored']:,} left out):\n")
+    print(specificity_text(metrics, targets))
+    if metrics["classes_merged_to_spore"]:
+        print("note: the detector has the one class spore; all labels were merged to it")
+    if metrics["groups"] < 8:
+        print(f"note: {metrics['groups']} groups are too few to tell how far these figures carry to other slides")
 
 
 def _default_output(pair: Path) -> Path:
@@ -105,75 +145,40 @@ def _default_output(pair: Path) -> Path:
     return (pair.parent if pair.name == "pair" else pair) / "evaluation"
 
 
-def comparable(
-    boxes: pd.DataFrame, dataset: Dataset, classes: list[str], one_class: bool
-) -> tuple[pd.DataFrame, list[str], bool]:
-    """Labels in the detector's own classes.
+def comparable(boxes: pd.DataFrame, dataset: Dataset, manifest: PairManifest) -> tuple[pd.DataFrame, bool]:
+    """Labels in the pair's own classes.
 
     Returns:
-        The boxes, the classes, and whether all labels were merged to ``spore``.
+        The boxes, and whether all labels were merged to ``spore``, as a one-class detector without a classifier needs.
 
     Raises:
-        SporeYoloError: The detector's classes are not the dataset's.
+        SporeYoloError: The pair's classes are not the dataset's, or one of these is called debris.
     """
-    from spore_yolo.evaluation.scoring import SPORE, merged_to_spore
+    from spore_yolo.evaluation.scoring import merged_to_spore
     from spore_yolo.files.errors import SporeYoloError
+    from spore_yolo.inference.manifest import DEBRIS
 
-    if one_class:
-        return merged_to_spore(boxes), [SPORE], True
-    if set(classes) != set(dataset.classes):
+    if manifest.classifier is None and manifest.detector.one_class:
+        return merged_to_spore(boxes), True
+    if DEBRIS in dataset.classes:
         raise SporeYoloError(
-            f"the pair finds {', '.join(classes)}, dataset {dataset.name} has {', '.join(dataset.classes)}:"
+            f"dataset {dataset.name} has a class {DEBRIS!r}, which is a pair's word for what is no spore; expected"
+            " another name: import the dataset with a class map that renames it, or drops it"
+        )
+    if set(manifest.classes) != set(dataset.classes):
+        raise SporeYoloError(
+            f"the pair finds {', '.join(manifest.classes)}, dataset {dataset.name} has {', '.join(dataset.classes)}:"
             " they cannot be compared; import the dataset with a class map that gives the pair's names"
         )
-    return boxes, classes, False
+    return boxes, False
 
 
-def write_evaluation(
-    output: Path,
-    candidates: pd.DataFrame,
-    boxes: pd.DataFrame,
-    images: pd.DataFrame,
-    classes: list[str],
-    about: dict[str, Any],
-) -> dict[str, Any]:
-    """Scores candidates and writes ``metrics.json``, ``matches.csv``, ``candidates.csv`` and the curve.
+def _label_calls(
+    pair: Pair, boxes: pd.DataFrame, slides: list[tuple[str, Path]], point: OperatingPoint
+) -> pd.DataFrame:
+    """What the classifier calls the labelled boxes, with a progress bar."""
+    from tqdm import tqdm
 
-    Args:
-        output: The folder, replaced as a whole.
-        candidates: Columns of ``candidates.csv``.
-        boxes: The boxes table of the split.
-        images: The images table of the split.
-        classes: Class names.
-        about: What was evaluated; goes in front of the figures.
+    from spore_yolo.evaluation.classifier import call_labels
 
-    Returns:
-        The content of ``metrics.json``.
-    """
-    import json
-
-    from spore_yolo.evaluation.average_precision import average_precision
-    from spore_yolo.evaluation.metrics import compute_metrics
-    from spore_yolo.evaluation.operating_point import curve_of
-    from spore_yolo.evaluation.plots import plot_precision_recall
-    from spore_yolo.evaluation.scoring import matches_table, score_candidates
-    from spore_yolo.files.atomic import atomic_folder
-    from spore_yolo.labels.writers import write_csv
-
-    threshold = float(about["operating_point"]["detector"])
-    scored: Scored = score_candidates(candidates, boxes, images, classes, float(about["iou"]))
-    metrics = {
-        **about,
-        "slides": len(images),
-        "groups": int(images["group"].nunique()),
-        "megapixels": round(scored.megapixels, 3),
-        **compute_metrics(scored, threshold, average_precision(candidates, boxes, images, classes)),
-    }
-    with atomic_folder(output) as temporary:
-        (temporary / "metrics.json").write_text(json.dumps(metrics, indent=1) + "\n", encoding="utf-8")
-        matches_table(scored, threshold).to_csv(temporary / "matches.csv", index=False)
-        write_csv(temporary / "candidates.csv", candidates)
-        curves = {name: curve_of(scored, [name]) for name in classes}
-        title = f"{about['dataset']}, {about['split']}"
-        plot_precision_recall(temporary / "precision_recall.png", curves, threshold, title)
-    return metrics
+    return call_labels(pair, boxes, tqdm(slides, desc="naming labels", unit="slide"), point)

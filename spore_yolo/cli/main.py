@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import spore_yolo
 from spore_yolo.cli import (
+    demo,
     describe,
     evaluate,
     import_dataset,
@@ -50,7 +51,17 @@ def build_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"spore-yolo {spore_yolo.__version__}")
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", required=True)
-    for module in (sample, import_dataset, describe, train_detector, train_classifier, evaluate, predict, pretrain):
+    for module in (
+        demo,
+        sample,
+        import_dataset,
+        describe,
+        train_detector,
+        train_classifier,
+        evaluate,
+        predict,
+        pretrain,
+    ):
         module.add_parser(commands)
     return parser
 

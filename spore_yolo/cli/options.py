@@ -51,8 +51,8 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
     """Adds ``--weights``."""
     parser.add_argument(
         "--weights",
-        help="what to start from: a checkpoint (.pt), 'sample' for the weights that the program brings along (trained on"
-        " drawn slides), 'scratch' for none (default: the pretrained YOLOv8 weights, where they cannot be reached sample)",
+        help="what to start from: a checkpoint (.pt), 'sample' for the weights that the program brings along, 'scratch'"
+        " for none (default: the pretrained YOLOv8 weights, and where they cannot be reached sample)",
     )
 
 

@@ -35,7 +35,7 @@ def add_parser(commands: Commands) -> None:
         dest="training_run",
         type=Path,
         metavar="RUN",
-        help="the run with the detector whose boxes it classifies",
+        help="the run whose detector's boxes it classifies",
     )
     parser.add_argument(
         "--dataset", help="the dataset's name; alone, without --run: labelled boxes only, no detector and no debris"
@@ -54,7 +54,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--crop-size",
         type=whole_number,
-        help="side of a crop in pixels, a multiple of 32 (default: chosen on validation)",
+        help="side of a crop, a multiple of 32 (default: chosen on validation)",
     )
     parser.add_argument("--batch", type=whole_number, default=64, help="crops a step (default: %(default)s)")
     parser.add_argument("--device", help="cpu, mps, or the number of a GPU (default: a GPU where there is one)")

@@ -18,7 +18,7 @@ from spore_yolo.dataset.sample import Field, Taxon, draw_field, pretraining_rng,
 from spore_yolo.dataset.tiles import TileFolder
 from spore_yolo.files.cores import core_count
 from spore_yolo.files.structured import write_yaml
-from spore_yolo.inference.crops import cut_crops
+from spore_yolo.inference.crops import Pixels, cut_crops
 from spore_yolo.inference.manifest import DEBRIS
 
 SPLITS = ("train", "val")
@@ -125,11 +125,11 @@ def _draw_crops(
     )
 
 
-def _write_crop(folder: Path, number: int, field: Field, index: int, crop: np.ndarray) -> int:  # type: ignore[type-arg]
+def _write_crop(folder: Path, number: int, field: Field, index: int, crop: Pixels) -> int:
     _write(folder / f"{number:07}_{field.objects[index].id:04}_{index:04}.png", crop)
     return 1
 
 
-def _write(path: Path, pixels: np.ndarray) -> None:  # type: ignore[type-arg]
+def _write(path: Path, pixels: Pixels) -> None:
     if not cv2.imwrite(str(path), cv2.cvtColor(pixels, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 92]):
         raise OSError(28, "cannot write the picture; is the disk full?", str(path))

@@ -33,10 +33,8 @@ def log_loss(log_probabilities: Floats, truth: Ints, temperature: float = 1.0) -
 
 def balanced_log_loss(log_probabilities: Floats, truth: Ints, temperature: float = 1.0) -> float:
     """The log loss averaged within each class first, so that a rare class counts as much as a common one."""
-    losses = [
-        log_loss(log_probabilities[truth == name], truth[truth == name], temperature) for name in np.unique(truth)
-    ]
-    return float(np.mean(losses))
+    of_class = [truth == name for name in np.unique(truth)]
+    return float(np.mean([log_loss(log_probabilities[rows], truth[rows], temperature) for rows in of_class]))
 
 
 def fit_temperature(log_probabilities: Floats, truth: Ints) -> float:

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-import numpy.typing as npt
 import pandas as pd
 
 from spore_yolo.evaluation.metrics import Figures, yes_or_no_figures
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint, called
-from spore_yolo.labels.matching import Floats, box_area, box_iou, intersection
+from spore_yolo.labels.crop_truth import crop_truth
 from spore_yolo.labels.table import COORDINATES
 
 LEAST_SCORE = 0.05
@@ -19,12 +18,6 @@ LEAST_SCORE = 0.05
 Below it lie masses of proposals that no threshold would ever let in; as negatives they would bring any specificity
 close to 1. The bound is fixed, so that pairs with different operating points are measured on the same kind of crops.
 """
-
-SAME = 0.5
-"""The IoU from which on a candidate is of its label's class."""
-
-NOTHING = 0.1
-"""The IoU below which a candidate is debris; between the two nobody can say what the crop shows."""
 
 CROP_COLUMNS = [
     *("slide", "group", "class", "detector_score", "class_score", *COORDINATES),
@@ -37,10 +30,7 @@ def crops_table(
 ) -> pd.DataFrame:
     """What each crop is, and what it is called.
 
-    The truth of a candidate is the class of the label that it overlaps best, if their IoU is at least :data:`SAME`;
-    several candidates may have the same label. A candidate without such a label is left out as ``ignored`` if it lies
-    on an ignored box, that is if half of it is covered by one or its IoU with one is at least :data:`NOTHING`. Else it
-    is left out as ``between`` if its IoU with a label is at least :data:`NOTHING`. All the others are debris.
+    The rule is that of :func:`spore_yolo.labels.crop_truth.crop_truth`.
 
     Args:
         candidates: Columns of ``candidates.csv``.
@@ -55,21 +45,21 @@ def crops_table(
     """
     rows = candidates[candidates["detector_score"] >= LEAST_SCORE].reset_index(drop=True)
     labels = dict(iter(boxes[~boxes["ignored"]].groupby("image")))
-    ignored = {name: part[COORDINATES].to_numpy() for name, part in boxes[boxes["ignored"]].groupby("image")}
-    best, truth = np.zeros(len(rows)), np.full(len(rows), DEBRIS, dtype=object)
+    ignored = dict(iter(boxes[boxes["ignored"]].groupby("image")))
+    nothing = boxes.iloc[:0]
+    best, truth = np.zeros(len(rows)), np.full(len(rows), "", dtype=object)
     left_out = np.full(len(rows), "", dtype=object)
     for slide, part in rows.groupby("slide"):
-        corners, places = part[COORDINATES].to_numpy(), part.index.to_numpy()
-        if slide in labels:
-            overlaps = box_iou(corners, labels[slide][COORDINATES].to_numpy())
-            best[places] = overlaps.max(axis=1)
-            truth[places] = labels[slide]["class"].to_numpy()[overlaps.argmax(axis=1)]
-        if slide in ignored:
-            left_out[places] = np.where(_on_ignored(corners, ignored[slide]), "ignored", "")
-    left_out[(left_out == "") & (best >= NOTHING)] = "between"
-    left_out[best >= SAME] = ""
-    truth[best < SAME] = DEBRIS
-    truth[left_out != ""] = ""
+        places, of_slide = part.index.to_numpy(), labels.get(slide, nothing)
+        shows = crop_truth(
+            part[COORDINATES].to_numpy(dtype=np.float64),
+            of_slide[COORDINATES].to_numpy(dtype=np.float64),
+            ignored.get(slide, nothing)[COORDINATES].to_numpy(dtype=np.float64),
+        )
+        best[places], left_out[places] = shows.iou, shows.left_out
+        truth[places[shows.debris]] = DEBRIS
+        found = shows.label >= 0
+        truth[places[found]] = of_slide["class"].to_numpy(dtype=object)[shows.label[found]]
     final = called(
         rows["class"].to_numpy(),
         rows["detector_score"].to_numpy(dtype=np.float64),
@@ -79,12 +69,6 @@ def crops_table(
     groups = dict(zip(images["image"], images["group"], strict=True))
     rows = rows.assign(group=rows["slide"].map(groups), truth=truth, iou=best, called=final, left_out=left_out)
     return rows[CROP_COLUMNS]
-
-
-def _on_ignored(corners: Floats, ignored: Floats) -> npt.NDArray[np.bool_]:
-    """Whether boxes ``(N, 4)`` lie on one of the ignored boxes ``(K, 4)``."""
-    covered = intersection(corners, ignored) >= SAME * box_area(corners)[:, None]
-    return np.asarray((covered | (box_iou(corners, ignored) >= NOTHING)).any(axis=1))
 
 
 def crop_figures(crops: pd.DataFrame, classes: Sequence[str]) -> dict[str, Figures]:

@@ -30,8 +30,8 @@ def side_by_side_text(metrics: Figures, targets: Sequence[str]) -> str:
     accuracy = by_label["overall"]["accuracy"]["value"]
     rows.append(_row("all", overall, _boxes(alone["overall"]), accuracy))
     headers = [
-        *("class", "boxes", "detector\nrecall", "alone\nprecision", "\nfalse/slide"),
-        *("found\nat all", "named\nright", "pair\nrecall", "\nprecision", "\nfalse/slide"),
+        *("class", "boxes", "alone:\nrecall", "alone:\nprecision", "alone:\nfalse/slide"),
+        *("found\nat all", "named\nright", "pair:\nrecall", "pair:\nprecision", "pair:\nfalse/slide"),
     ]
     return _table(rows, headers)
 
@@ -44,7 +44,7 @@ def specificity_text(metrics: Figures, targets: Sequence[str]) -> str:
         [label, *(_share(per_class[name][key]) for key in keys)]
         for name, label in by_importance(per_class, targets).items()
     ]
-    return _table(rows, ["class", "crops\nrecall", "\nspecificity", "slides\nrecall", "\nspecificity"])
+    return _table(rows, ["class", "crops:\nrecall", "crops:\nspecificity", "slides:\nrecall", "slides:\nspecificity"])
 
 
 def _row(label: str, pair: Figures, detector: Sequence[str | None], named: float | None) -> list[str | None]:

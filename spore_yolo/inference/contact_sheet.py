@@ -36,7 +36,7 @@ GAP, CAPTION, HEAD = 8, 32, 72
 
 MIN_COLUMNS, MAX_COLUMNS = 6, 20
 LARGEST_ZOOM = 4.0
-PAPER, INK, FAINT = (250, 250, 250), (20, 20, 20), (110, 110, 110)
+PAPER, INK, FAINT, MARK = (250, 250, 250), (20, 20, 20), (110, 110, 110), (0, 120, 215)
 
 
 @dataclass(frozen=True)
@@ -46,12 +46,14 @@ class _Crop:
     Attributes:
         score: Its score.
         slide: Its slide's name.
-        side: The window's side in pixels of the slide.
+        box: Width and height of its box in pixels of the slide.
+        side: The window's side likewise.
         jpeg: The window, reduced to no more than :data:`CELL` pixels a side.
     """
 
     score: float
     slide: str
+    box: tuple[float, float]
     side: int
     jpeg: bytes
 
@@ -94,8 +96,7 @@ class ContactSheets:
             full = len(held.best) == CROPS_A_SHEET * SHEETS_A_CLASS
             if full and score <= held.best[0][0]:
                 continue
-            side, jpeg = _cut(pixels, box)
-            entry = (float(score), -held.seen, _Crop(float(score), slide, side, jpeg))
+            entry = (float(score), -held.seen, _cut(float(score), slide, pixels, box))
             (heapq.heappushpop if full else heapq.heappush)(held.best, entry)
 
     def pages(self) -> list[tuple[str, int]]:
@@ -137,7 +138,7 @@ class ContactSheets:
         sides = [crop.side for crop in crops]
         window = min(max(sides), 2 * float(np.median(sides)))
         zoom = min(CELL / window, LARGEST_ZOOM)
-        columns = min(MAX_COLUMNS, max(MIN_COLUMNS, math.ceil(1.25 * math.sqrt(len(shown)))))
+        columns = min(MAX_COLUMNS, max(MIN_COLUMNS, math.ceil(1.4 * math.sqrt(len(shown)))))
         rows = math.ceil(len(shown) / columns)
         width, height = columns * (CELL + GAP) + GAP, HEAD + rows * (CELL + CAPTION + GAP)
         sheet = Image.new("RGB", (width, height), PAPER)
@@ -148,6 +149,7 @@ class ContactSheets:
             picture = _enlarged(crop, zoom)
             inset = (CELL - picture.width) // 2
             sheet.paste(picture, (x + inset, y + inset))
+            _draw_corners(pen, (x + CELL / 2, y + CELL / 2), (crop.box[0] * zoom, crop.box[1] * zoom))
             pen.text((x, y + CELL + 1), f"{crop.score:.3f}", INK, _font(12))
             pen.text((x, y + CELL + 15), _shortened(crop.slide, _font(11), CELL), FAINT, _font(11))
         cut = sum(crop.side > window for crop in shown)
@@ -171,8 +173,8 @@ class ContactSheets:
         pen.text((right, 30), text, INK, _font(14), anchor="rs")
 
 
-def _cut(pixels: npt.NDArray[np.uint8], box: npt.NDArray[np.float64]) -> tuple[int, bytes]:
-    """The square window round a box: its side in pixels of the slide, and its JPEG; beyond the slide it is paper."""
+def _cut(score: float, slide: str, pixels: npt.NDArray[np.uint8], box: npt.NDArray[np.float64]) -> _Crop:
+    """Cuts the square window round a box; beyond the slide it is paper."""
     x_min, y_min, x_max, y_max = (float(value) for value in box)
     side = max(SMALLEST_CROP, math.ceil(CROP * max(x_max - x_min, y_max - y_min)))
     left, top = round((x_min + x_max - side) / 2), round((y_min + y_max - side) / 2)
@@ -184,7 +186,7 @@ def _cut(pixels: npt.NDArray[np.uint8], box: npt.NDArray[np.float64]) -> tuple[i
         window = np.asarray(cv2.resize(window, (CELL, CELL), interpolation=cv2.INTER_AREA), dtype=np.uint8)
     jpeg = BytesIO()
     Image.fromarray(window).save(jpeg, format="JPEG", quality=90)
-    return side, jpeg.getvalue()
+    return _Crop(score, slide, (x_max - x_min, y_max - y_min), side, jpeg.getvalue())
 
 
 def _enlarged(crop: _Crop, zoom: float) -> Image.Image:
@@ -193,6 +195,15 @@ def _enlarged(crop: _Crop, zoom: float) -> Image.Image:
     picture = Image.open(BytesIO(crop.jpeg)).resize((side, side), Image.Resampling.BICUBIC)
     over = max(0, side - CELL) // 2
     return picture.crop((over, over, over + min(side, CELL), over + min(side, CELL)))
+
+
+def _draw_corners(pen: ImageDraw.ImageDraw, middle: tuple[float, float], size: tuple[float, float]) -> None:
+    """Marks the corners of a box from outside, so that it is clear what was found and nothing of it is hidden."""
+    half_width, half_height = (min(side / 2 + 2, CELL / 2 - 1) for side in size)
+    arm = max(3.0, min(half_width, half_height) / 4)
+    for across, down in ((-1, -1), (1, -1), (-1, 1), (1, 1)):
+        x, y = middle[0] + across * half_width, middle[1] + down * half_height
+        pen.line([(x - across * arm, y), (x, y), (x, y - down * arm)], fill=MARK)
 
 
 def _round_length(longest: float) -> float:

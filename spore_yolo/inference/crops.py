@@ -38,9 +38,11 @@ def cut_window(pixels: Pixels, window: npt.NDArray[np.int64]) -> Pixels:
     left, right = min(max(x_min, 0), width - 1), max(min(x_max, width), 1)
     top, bottom = min(max(y_min, 0), height - 1), max(min(y_max, height), 1)
     inside = pixels[top : max(bottom, top + 1), left : max(right, left + 1)]
-    missing = (top - y_min, y_max - max(bottom, top + 1), left - x_min, x_max - max(right, left + 1))
-    if any(missing):
-        inside = np.asarray(cv2.copyMakeBorder(inside, *(max(0, m) for m in missing), cv2.BORDER_REPLICATE), np.uint8)
+    above, below = max(0, top - y_min), max(0, y_max - max(bottom, top + 1))
+    before, after = max(0, left - x_min), max(0, x_max - max(right, left + 1))
+    if above or below or before or after:
+        wider = cv2.copyMakeBorder(inside, above, below, before, after, cv2.BORDER_REPLICATE)
+        inside = np.asarray(wider, dtype=np.uint8)
     return inside[: y_max - y_min, : x_max - x_min]
 
 

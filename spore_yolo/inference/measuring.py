@@ -25,11 +25,11 @@ GROUND = 0.3
 
 WINDOWS = ((0.2, 0.02), (0.04, 0.1))
 """Where the body is looked for: how far beyond the box, as a share likewise, and the largest share of its outline that
-may lie on that window's border. The wide one leaves room for boxes that are not placed to the pixel; the narrow one cuts
-off neighbours that touch."""
+may lie on that window's border. The wide one leaves room for boxes that are a little off; the narrow one cuts off
+neighbours that touch."""
 
-MIN_FILL, MAX_FILL = 0.1, 0.98
-"""The share of its box that a body fills; a thin one that lies diagonally fills little."""
+MIN_FILL = 0.1
+"""The least share of its box that a body fills; a thin one that lies diagonally fills little."""
 
 MIN_INSIDE = 0.7
 """The least share of the body's upright frame that lies in the box."""
@@ -151,7 +151,7 @@ def _outline(
     if ((points == 0) | (points == (levels.shape[1] - 1, levels.shape[0] - 1))).any(axis=1).mean() > most_cut:
         return None
     body = cv2.drawContours(np.zeros_like(body), [contour], -1, 255, thickness=cv2.FILLED)
-    if not MIN_FILL <= cv2.countNonZero(body) / ((x_max - x_min) * (y_max - y_min)) <= MAX_FILL:
+    if cv2.countNonZero(body) < MIN_FILL * (x_max - x_min) * (y_max - y_min):
         return None
     return _Outline(_to_the_edge(points, levels, threshold), np.asarray(body, dtype=np.uint8))
 
@@ -176,6 +176,6 @@ def _width(outline: _Outline) -> float:
     depth = cv2.distanceTransform(outline.body, cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
     rays = outline.points - np.array(cv2.minMaxLoc(depth)[3], dtype=np.float32)
     lengths = np.linalg.norm(rays, axis=1)
-    # That pixel may be off the middle by half a pixel: so the way to the nearest edge, and from there to the other side.
+    # That pixel may be off the middle by half a pixel: so the way to the nearest edge and the way to the other side.
     opposite = lengths[rays @ rays[lengths.argmin()] < 0]
     return float(lengths.min() + opposite.min(initial=lengths.max()))

@@ -171,7 +171,7 @@ def without_doubles(found: Candidates, iou: float) -> Candidates:
 def load(folder: Path | str, device: str | None = None) -> Pair:
     """Loads a pair from its folder, or from the folder of the run that made it.
 
-    Detector and classifier are model files, and loading them runs code in them: load only pairs that you trust.
+    Detector and classifier are model files, and loading them runs code in them; load only pairs you trust.
 
     Args:
         folder: The pair's folder (with ``pair.yaml``) or a run's folder (with ``pair/``).
@@ -182,6 +182,12 @@ def load(folder: Path | str, device: str | None = None) -> Pair:
     """
     folder = pair_folder(Path(folder))
     manifest = read_manifest(folder)
+    named = manifest.classifier or manifest.detector
+    if sorted(set(named.classes) - {DEBRIS}) != sorted(manifest.classes):
+        raise SporeYoloError(
+            f"{folder / MANIFEST}: {named.file} finds {named.classes}, but classes says {manifest.classes}; the"
+            " manifest was changed by hand or is of another pair, copy the pair again"
+        )
     detector = Detector(_checked(folder, manifest.detector, "detector"), device)
     _check_names(folder, manifest.detector, detector.names)
     if manifest.classifier is None:

@@ -37,9 +37,9 @@ class CropTruth:
 def crop_truth(boxes: Floats, labels: Floats, ignored: Floats) -> CropTruth:
     """Holds proposed boxes beside the labels of their slide.
 
-    A box shows the label that it overlaps best, if their IoU is at least :data:`SAME`; several boxes may show one label.
-    A box without such a label is left out if half of it is covered by an ignored box or its IoU with one is at least
-    :data:`NOTHING`, or if its IoU with a label is. All the others show debris.
+    A box shows the label that it overlaps best, if their IoU is at least :data:`SAME`; several boxes may show one
+    label. A box without such a label is left out if half of it is covered by an ignored box or its IoU with one is at
+    least :data:`NOTHING`, or if its IoU with a label is. All the others show debris.
 
     Args:
         boxes: ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``.

@@ -17,7 +17,8 @@ from ultralytics.models.yolo.classify import ClassificationTrainer  # noqa: E402
 BALANCE = 0.5
 """How far rare classes are drawn more often: 0 as they come, 1 all classes equally often.
 
-Drawn equally often, a class with a dozen crops is learnt by heart; as they come, it is hardly seen. The root lies between.
+Drawn equally often, a class with a dozen crops is learnt by heart; as they come, it is hardly seen. The root lies
+between.
 """
 
 MAX_DRAWN = 20_000

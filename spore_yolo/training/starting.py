@@ -41,8 +41,8 @@ def starting_model(ultralytics: Any, model: str, weights: str | None, classes: i
     Args:
         ultralytics: The imported package.
         model: Name of the architecture, such as ``yolov8n`` or ``yolov8n-cls``.
-        weights: A checkpoint, :data:`SAMPLE`, :data:`SCRATCH`, or ``None`` for Ultralytics' pretrained weights and, where
-            these cannot be reached, the shipped ones.
+        weights: A checkpoint, :data:`SAMPLE`, :data:`SCRATCH`, or ``None`` for Ultralytics' pretrained weights and,
+            where these cannot be reached, the shipped ones.
         classes: Number of classes.
 
     Returns:

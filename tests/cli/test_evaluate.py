@@ -36,6 +36,12 @@ def test_a_detector_that_finds_every_spot(imported: Run, spot_pair: Path, tmp_pa
     assert (matches["outcome"] == "tp").all()
     assert len(matches) == overall["tp"]
     assert (folder / "precision_recall.png").stat().st_size > 5000
+    # The last slide is empty but in another split; without negatives specificity is unknown, not 100%.
+    spore = metrics["per_class"]["spore"]
+    assert spore["recall_slides"] == {"value": 1.0, "n": 2}
+    assert spore["specificity_slides"] == spore["specificity_crops"] == {"value": None, "n": 0}
+    assert "- of 0" in out
+    assert "detector_alone" not in metrics
 
 
 def test_at_another_threshold_into_another_folder(imported: Run, spot_pair: Path, tmp_path: Path) -> None:
@@ -126,3 +132,91 @@ def test_leak_is_found_through_the_runs_folder_too(imported: Run, spot_pair: Pat
         code, _, err = imported("evaluate", *option, "--dataset", "toy")
         assert code == 1
         assert "figures on them would lie" in err
+
+
+def named_right(folder: Path, labels: Path) -> pd.Series:
+    """The share of each class's boxes whose candidate bears its name; the detector draws each box exactly."""
+    corners = ["x_min", "y_min", "x_max", "y_max"]
+    truth, found = pd.read_csv(labels).dropna(), pd.read_csv(folder / "candidates.csv")
+    both = found.merge(truth, left_on=["slide", *corners], right_on=["image", *corners], suffixes=("", "_label"))
+    assert len(both) == len(found)
+    return (both["class"] == both["class_label"]).groupby(both["class_label"]).mean()
+
+
+def test_a_pair_with_a_classifier(imported: Run, whole_pair: Path, drawn: Any, tmp_path: Path) -> None:
+    code, out, err = imported("evaluate", "--run", "runs/whole", "--dataset", "toy", "--split", "train")
+    assert code == 0, err
+    folder = tmp_path / "runs" / "whole" / "evaluation" / "toy-train"
+    assert {path.name for path in folder.iterdir()} == {
+        *("metrics.json", "matches.csv", "crops.csv", "confusion.csv", "candidates.csv"),
+        *("precision_recall.png", "confusion.png"),
+    }
+    metrics = json.loads((folder / "metrics.json").read_text())
+    assert metrics["targets"] == ["smut"]
+    assert metrics["operating_point"] == {"detector": 0.5, "class": {"rust": 0.5, "smut": 0.5}}
+    assert metrics["classes_merged_to_spore"] is False
+    expected = named_right(folder, drawn.labels)
+    assert 0 < expected["rust"] < 1
+    for name, share in expected.items():
+        figures = metrics["per_class"][name]
+        assert figures["found_at_all"]["value"] == 1.0
+        # The detector's boxes are the labelled ones, so all three say the same.
+        assert figures["recall"] == figures["recall_crops"]["value"] == pytest.approx(share)
+        assert metrics["classifier_on_labels"]["per_class"][name]["recall"]["value"] == pytest.approx(share)
+    alone = metrics["detector_alone"]
+    assert (alone["threshold"], alone["classes_merged_to_spore"]) == (0.5, True)
+    assert (alone["overall"]["recall"], alone["overall"]["precision"]) == (1.0, 1.0)
+    # The table that shows which part loses what comes first, and the target leads it.
+    rows = [line for line in out.splitlines() if line.startswith(("smut", "rust"))]
+    assert [row.startswith("smut (target)") for row in rows] == [True, False, True, False]
+    assert out.index("named") < out.index(rows[0]) < out.index("specificity") < out.rindex("smut (target)")
+    assert "class_score >= 0.5 rust, 0.5 smut" in out
+    confusion = pd.read_csv(folder / "confusion.csv", index_col="truth")
+    assert confusion.loc[["rust", "smut"]].to_numpy().sum() == metrics["overall"]["boxes"]
+
+
+def test_at_moves_the_detector_threshold_only(imported: Run, whole_pair: Path, tmp_path: Path) -> None:
+    base = ["evaluate", "--pair", whole_pair, "--dataset", "toy", "--split", "train", "--output", "report"]
+    assert imported(*base, "--at", "0.95")[0] == 0
+    metrics = json.loads((tmp_path / "report" / "metrics.json").read_text())
+    assert metrics["operating_point"] == {"detector": 0.95, "class": {"rust": 0.5, "smut": 0.5}}
+    assert metrics["overall"]["recall"] == 0.0
+    assert metrics["overall"]["found_at_all"]["value"] == 0.0
+    assert metrics["detector_alone"]["overall"]["recall"] == 1.0  # at its own threshold
+
+
+def test_thresholds_of_the_classes_count(imported: Run, whole_pair: Path, tmp_path: Path) -> None:
+    import yaml
+
+    content = yaml.safe_load((whole_pair / "pair.yaml").read_text())
+    content["operating_point"]["class"]["rust"] = 0.9  # the stand-in is never surer than 0.8
+    content["figures"] = {"detector_alone": {"threshold": 0.4}}
+    (whole_pair / "pair.yaml").write_text(yaml.safe_dump(content))
+    assert imported("evaluate", "--pair", whole_pair, "--dataset", "toy", "--split", "train")[0] == 0
+    metrics = json.loads((whole_pair.parent / "evaluation" / "toy-train" / "metrics.json").read_text())
+    assert metrics["per_class"]["rust"]["recall"] == 0.0
+    assert metrics["per_class"]["rust"]["specificity_crops"]["value"] == 1.0
+    assert metrics["classifier_on_labels"]["per_class"]["rust"]["recall"]["value"] == 0.0
+    assert metrics["per_class"]["smut"]["recall"] > 0
+    assert metrics["detector_alone"]["threshold"] == 0.4
+
+
+def test_a_dataset_with_a_class_called_debris_is_refused(
+    spore_yolo: Run, whole_pair: Path, drawn: Any, tmp_path: Path
+) -> None:
+    drawn.labels.write_text(drawn.labels.read_text().replace("smut", "debris"))
+    imported = spore_yolo("import", "dirt", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")
+    assert imported[0] == 0
+    code, _, err = spore_yolo("evaluate", "--pair", whole_pair, "--dataset", "dirt", "--split", "train")
+    assert code == 1
+    assert "dataset dirt has a class 'debris'" in err
+    assert "class map" in err
+
+
+def test_a_dataset_of_other_classes_is_refused(spore_yolo: Run, whole_pair: Path, drawn: Any) -> None:
+    drawn.labels.write_text(drawn.labels.read_text().replace("smut", "ergot"))
+    imported = spore_yolo("import", "other", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")
+    assert imported[0] == 0
+    code, _, err = spore_yolo("evaluate", "--pair", whole_pair, "--dataset", "other", "--split", "train")
+    assert code == 1
+    assert "the pair finds rust, smut, dataset other has" in err

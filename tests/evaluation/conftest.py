@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 
 from spore_yolo.labels.table import COORDINATES, boxes_table
+from spore_yolo.labels.writers import CANDIDATE_COLUMNS
 
 
 @pytest.fixture
@@ -27,9 +28,27 @@ def make_boxes() -> Callable[..., pd.DataFrame]:
 
 @pytest.fixture
 def make_candidates() -> Callable[..., pd.DataFrame]:
+    """Candidates of a detector alone, whose score is the detector_score."""
+
     def make(rows: list[tuple[str, str, float, float, float, float, float]]) -> pd.DataFrame:
         table = pd.DataFrame(rows, columns=["slide", "class", "score", *COORDINATES])
-        return table.astype({"slide": "str", "class": "str"} | dict.fromkeys(["score", *COORDINATES], "float64"))
+        table = table.astype({"slide": "str", "class": "str"} | dict.fromkeys(["score", *COORDINATES], "float64"))
+        table = table.assign(detector_class=table["class"], detector_score=table["score"], class_score=np.nan)
+        return table[CANDIDATE_COLUMNS]
+
+    return make
+
+
+@pytest.fixture
+def make_pair_candidates() -> Callable[..., pd.DataFrame]:
+    """Candidates of a one-class detector with a classifier: slide, class, detector_score, class_score and the box."""
+
+    def make(rows: list[tuple[str, str, float, float, float, float, float, float]]) -> pd.DataFrame:
+        table = pd.DataFrame(rows, columns=["slide", "class", "detector_score", "class_score", *COORDINATES])
+        scores = dict.fromkeys(["detector_score", "class_score", *COORDINATES], "float64")
+        table = table.astype({"slide": "str", "class": "str"} | scores)
+        table = table.assign(score=table["detector_score"] * table["class_score"], detector_class="spore")
+        return table[CANDIDATE_COLUMNS]
 
     return make
 

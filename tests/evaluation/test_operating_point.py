@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spore_yolo.evaluation.operating_point import Curve, choose_point, curve_of
+from spore_yolo.evaluation.operating_point import Curve, choose_point, curve_from, curve_of, rounded_down
 from spore_yolo.evaluation.scoring import score_candidates
 
 Make = Callable[..., pd.DataFrame]
@@ -43,6 +43,26 @@ def test_no_candidates() -> None:
 def test_threshold_never_cuts_the_candidate_that_set_it(score: float) -> None:
     point = choose_point(curve((score, 1.0, 1.0)))
     assert score - 1e-5 <= point.threshold <= score
+
+
+@given(st.integers(0, 100_000), st.floats(0, 1))
+def test_rounding_down_is_exact(step: int, score: float) -> None:
+    written = step / 1e5
+    assert rounded_down(np.array([written])).tolist() == [written]  # 0.29 * 1e5 is a little less than 29,000
+    (down,) = rounded_down(np.array([score]))
+    assert down <= score
+    assert down == round(float(down), 5)
+    # The next step would be too much: whatever reaches a threshold still does after rounding.
+    assert (round(down * 1e5) + 1) / 1e5 > score
+    assert (score >= written) == (down >= written)
+
+
+def test_false_alarms_may_become_fewer_as_candidates_come_in() -> None:
+    # A candidate that takes a box from another, which then lies on an ignored box only, undoes a false alarm.
+    result = curve_from(np.array([0.5, 0.9, 0.7]), np.array([1, 1, 0]), np.array([-1, 0, 1]), boxes=4)
+    assert result.thresholds.tolist() == [0.9, 0.7, 0.5]
+    assert result.recall.tolist() == [0.25, 0.25, 0.5]
+    assert result.precision.tolist() == [1.0, 0.5, 1.0]
 
 
 def test_equal_scores_come_in_together(make_images: Make, make_boxes: Make, make_candidates: Make) -> None:

@@ -1,11 +1,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import pandas as pd
+import pytest
 
-from spore_yolo.evaluation.metrics import compute_metrics, metrics_text
-from spore_yolo.evaluation.scoring import matches_table, merged_to_spore, score_candidates
+from spore_yolo.evaluation.metrics import compute_metrics
+from spore_yolo.evaluation.scoring import (
+    as_detector_alone,
+    detections_of,
+    matches_table,
+    merged_to_spore,
+    score_candidates,
+)
+from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
 
 Make = Callable[..., pd.DataFrame]
 NO_AP = {"rust": (None, None), "Alternaria": (None, None)}
@@ -38,10 +47,13 @@ def hand_made(make_images: Make, make_boxes: Make, make_candidates: Make) -> tup
     return candidates, boxes, images
 
 
+def at(candidates: pd.DataFrame, threshold: float) -> pd.DataFrame:
+    return detections_of(candidates, OperatingPoint(detector=threshold))
+
+
 def test_every_number_of_the_hand_made_case(make_images: Make, make_boxes: Make, make_candidates: Make) -> None:
     candidates, boxes, images = hand_made(make_images, make_boxes, make_candidates)
-    scored = score_candidates(candidates, boxes, images, ["rust", "Alternaria"])
-    metrics = compute_metrics(scored, 0.5, NO_AP)
+    metrics = compute_metrics(score_candidates(at(candidates, 0.5), boxes, images, ["rust", "Alternaria"]), NO_AP)
 
     rust = metrics["per_class"]["rust"]
     assert (rust["boxes"], rust["tp"], rust["fp"], rust["fn"]) == (3, 1, 3, 2)
@@ -62,14 +74,62 @@ def test_every_number_of_the_hand_made_case(make_images: Make, make_boxes: Make,
 
 def test_lower_operating_point_finds_more(make_images: Make, make_boxes: Make, make_candidates: Make) -> None:
     candidates, boxes, images = hand_made(make_images, make_boxes, make_candidates)
-    scored = score_candidates(candidates, boxes, images, ["rust", "Alternaria"])
-    assert compute_metrics(scored, 0.4, NO_AP)["per_class"]["rust"]["tp"] == 2
-    assert compute_metrics(scored, 0.99, NO_AP)["overall"]["precision"] is None
+
+    def metrics(threshold: float) -> dict[str, Any]:
+        scored = score_candidates(at(candidates, threshold), boxes, images, ["rust", "Alternaria"])
+        return compute_metrics(scored, NO_AP)
+
+    assert metrics(0.4)["per_class"]["rust"]["tp"] == 2
+    assert metrics(0.99)["overall"]["precision"] is None
+
+
+@pytest.mark.parametrize("threshold", [0.01, 0.2, 0.5, 0.8])
+def test_without_a_classifier_filtering_first_changes_nothing(
+    threshold: float, random_split: Callable[[int], tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]
+) -> None:
+    candidates, boxes, images = random_split(3)
+    first = score_candidates(at(candidates, threshold), boxes, images, ["a", "b"])
+    whole = score_candidates(candidates, boxes, images, ["a", "b"])
+    kept = whole.candidates[whole.candidates["score"] >= threshold].reset_index(drop=True)
+    assert kept.equals(first.candidates)
+    assert (whole.truth["found_score"] >= threshold).tolist() == first.truth["found_score"].notna().tolist()
+
+
+def test_a_rejected_candidate_takes_no_box_from_one_that_passes(
+    make_images: Make, make_boxes: Make, make_pair_candidates: Make
+) -> None:
+    images, boxes = make_images({"1.jpg": "g"}), make_boxes([("1.jpg", "rust", 0, 0, 10, 10)])
+    candidates = make_pair_candidates(
+        [
+            ("1.jpg", "rust", 0.9, 0.45, 0, 0, 10, 10),  # score 0.405, the higher one, but named too unsurely
+            ("1.jpg", "rust", 0.5, 0.8, 1, 0, 11, 10),  # score 0.4
+        ]
+    )
+    point = OperatingPoint.model_validate({"detector": 0.1, "class": {"rust": 0.5}})
+    scored = score_candidates(detections_of(candidates, point), boxes, images, ["rust"])
+    assert scored.candidates["truth"].tolist() == [0]
+    assert scored.truth["found_score"].tolist() == [pytest.approx(0.4)]
+
+
+def test_debris_is_no_detection_and_is_left_out_of_the_matching(
+    make_images: Make, make_boxes: Make, make_pair_candidates: Make
+) -> None:
+    images, boxes = make_images({"1.jpg": "g"}), make_boxes([("1.jpg", "rust", 0, 0, 10, 10)])
+    candidates = make_pair_candidates([("1.jpg", DEBRIS, 0.9, 0.9, 0, 0, 10, 10)])
+    assert len(detections_of(candidates, OperatingPoint(detector=0.1))) == 0
+    assert len(score_candidates(candidates, boxes, images, ["rust"]).candidates) == 0
+
+
+def test_the_detector_alone_has_its_own_class_and_score(make_pair_candidates: Make) -> None:
+    alone = as_detector_alone(make_pair_candidates([("1.jpg", DEBRIS, 0.9, 0.5, 0, 0, 10, 10)]))
+    assert alone["class"].tolist() == ["spore"]
+    assert alone["score"].tolist() == [0.9]
+    assert alone["class_score"].isna().all()
 
 
 def test_matches_table_tells_what_became_of_each(make_images: Make, make_boxes: Make, make_candidates: Make) -> None:
     candidates, boxes, images = hand_made(make_images, make_boxes, make_candidates)
-    table = matches_table(score_candidates(candidates, boxes, images, ["rust", "Alternaria"]), 0.5)
+    table = matches_table(score_candidates(at(candidates, 0.5), boxes, images, ["rust", "Alternaria"]))
     assert table.columns[:4].tolist() == ["slide", "group", "class", "outcome"]
     assert table["outcome"].value_counts().to_dict() == {"fp": 4, "fn": 3, "tp": 1, "ignored": 1}
     missed = table[(table["slide"] == "3.jpg") & (table["outcome"] == "fn")]
@@ -81,22 +141,16 @@ def test_one_class_detector_is_scored_on_merged_labels(
     make_images: Make, make_boxes: Make, make_candidates: Make
 ) -> None:
     candidates, boxes, images = hand_made(make_images, make_boxes, make_candidates)
-    merged = candidates.assign(**{"class": "spore"})
+    merged = at(candidates, 0.5).assign(**{"class": "spore"})
     scored = score_candidates(merged, merged_to_spore(boxes), images, ["spore"])
-    figures = compute_metrics(scored, 0.5, {"spore": (None, None)})["per_class"]["spore"]
+    figures = compute_metrics(scored, {"spore": (None, None)})["per_class"]["spore"]
     assert (figures["tp"], figures["fp"], figures["fn"]) == (2, 3, 2)
 
 
 def test_no_candidates_at_all(make_images: Make, make_boxes: Make, make_candidates: Make) -> None:
     _, boxes, images = hand_made(make_images, make_boxes, make_candidates)
-    metrics = compute_metrics(score_candidates(make_candidates([]), boxes, images, ["rust", "Alternaria"]), 0.5, NO_AP)
+    scored = score_candidates(at(make_candidates([]), 0.5), boxes, images, ["rust", "Alternaria"])
+    metrics = compute_metrics(scored, NO_AP)
     assert metrics["overall"]["recall"] == 0.0
     assert metrics["overall"]["precision"] is None
-
-
-def test_table_leads_with_the_target(make_images: Make, make_boxes: Make, make_candidates: Make) -> None:
-    candidates, boxes, images = hand_made(make_images, make_boxes, make_candidates)
-    scored = score_candidates(candidates, boxes, images, ["rust", "Alternaria"])
-    lines = metrics_text(compute_metrics(scored, 0.5, NO_AP), ["Alternaria"]).splitlines()
-    assert lines[2].startswith("Alternaria (target)")
-    assert lines[-1].startswith("all")
+    assert (matches_table(scored)["outcome"] == "fn").all()

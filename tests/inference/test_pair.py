@@ -10,7 +10,8 @@ from PIL import Image
 
 import spore_yolo
 from spore_yolo.files.errors import SporeYoloError, UsageError
-from spore_yolo.inference.pair import read_manifest
+from spore_yolo.inference.manifest import PAIR_VERSION, OperatingPoint, read_manifest
+from spore_yolo.inference.pair import write_pair
 
 
 def test_each_spore_once_on_a_slide_of_many_tiles(spot_pair: Path, drawn) -> None:
@@ -105,6 +106,150 @@ def test_damage_is_named(spot_pair: Path, damage, message: str) -> None:
     damage(spot_pair)
     with pytest.raises(SporeYoloError, match=message):
         spore_yolo.load(spot_pair)
+
+
+def _edit_classifier(pair: Path, **fields: object) -> None:
+    content = yaml.safe_load((pair / "pair.yaml").read_text())
+    _edit(pair, classifier=content["classifier"] | fields)
+
+
+def _no_classifier(pair: Path) -> None:
+    (pair / "classifier.pt").unlink()
+
+
+def _cut_classifier(pair: Path) -> None:
+    (pair / "classifier.pt").write_bytes((pair / "classifier.pt").read_bytes()[:1000])
+
+
+def _classifier_of_another_pair(pair: Path) -> None:
+    shutil.copy(pair / "detector.pt", pair / "classifier.pt")
+
+
+def _detector_as_classifier(pair: Path) -> None:
+    _edit_classifier(pair, file="detector.pt", sha256=read_manifest(pair).detector.sha256)
+
+
+def _other_names(pair: Path) -> None:
+    _edit_classifier(pair, classes=["debris", "smut", "rust"])
+
+
+def _no_temperature(pair: Path) -> None:
+    _edit_classifier(pair, temperature=0)
+
+
+def _other_classes(pair: Path) -> None:
+    _edit(pair, classes=["rust", "mildew"])
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        pytest.param(_no_classifier, "lacks its classifier", id="no classifier"),
+        pytest.param(_cut_classifier, r"classifier\.pt: not the file.*SHA-256 differs", id="half a classifier"),
+        pytest.param(_classifier_of_another_pair, r"classifier\.pt: not the file", id="a file of another pair"),
+        pytest.param(
+            _detector_as_classifier, "expected a classifier, found a model for the task 'detect'", id="swapped"
+        ),
+        pytest.param(_other_names, r"classifier\.pt: finds .*says", id="class names in another order"),
+        pytest.param(_no_temperature, r"classifier\.temperature", id="a temperature that divides by nothing"),
+        pytest.param(_other_classes, "but classes says", id="classes that the classifier does not know"),
+        pytest.param(_cut_detector, r"detector\.pt: not the file", id="half a detector"),
+        pytest.param(_no_detector, "lacks its detector", id="no detector"),
+    ],
+)
+def test_damage_of_a_whole_pair_is_named(whole_pair: Path, damage, message: str) -> None:
+    damage(whole_pair)
+    with pytest.raises(SporeYoloError, match=message):
+        spore_yolo.load(whole_pair)
+
+
+def _by_shape(box: tuple[int, int, int, int]) -> str:
+    width, height = box[2] - box[0], box[3] - box[1]
+    return "debris" if width == height else "rust" if width > height else "smut"
+
+
+def test_candidates_are_named_and_debris_is_no_detection(whole_pair: Path, drawn) -> None:
+    pair = spore_yolo.load(whole_pair)
+    for name, boxes in drawn.boxes.items():
+        candidates = pair.candidates(drawn.folder / name)
+        assert len(candidates) == len(boxes)
+        # A crop of 32 pixels cannot tell an almost square spot from a square one.
+        clear = {box: _by_shape(box) for box in boxes if abs(box[2] - box[0] - box[3] + box[1]) not in range(1, 6)}
+        found = dict(
+            zip(map(tuple, candidates.xyxy.round().astype(int).tolist()), candidates.data["class_name"], strict=True)
+        )
+        assert {box: str(found[box]) for box in clear} == clear
+        assert candidates.confidence == pytest.approx(
+            candidates.data["detector_score"] * candidates.data["class_score"]
+        )
+        detections = pair.detections(candidates)
+        assert set(detections.data["class_name"]) <= {"rust", "smut"}
+        assert len(detections) == sum(candidates.data["class_name"] != "debris")
+
+
+def test_a_class_score_below_its_threshold_is_debris(whole_pair: Path, drawn) -> None:
+    pair = spore_yolo.load(whole_pair)
+    candidates = pair.candidates(drawn.folder / "slide_0.png")
+    strict = OperatingPoint(detector=0.5, class_={"rust": 0.5, "smut": 0.81})
+    assert set(pair.detections(candidates, strict).data["class_name"]) == {"rust"}
+    assert set(pair.detections(candidates).data["class_name"]) == {"rust", "smut"}
+
+
+def test_a_spore_that_the_detector_names_twice_counts_once(
+    tmp_path: Path, untrained_classifier: Path, shape_classifier: None, monkeypatch: pytest.MonkeyPatch, drawn
+) -> None:
+    from spore_yolo.inference.detector import Candidates
+    from spore_yolo.inference.pair import without_doubles
+
+    boxes = np.array([[10, 10, 40, 30], [11, 10, 40, 30], [60, 10, 90, 30]], dtype=np.float64)
+    found = Candidates(boxes, np.array([0.9, 0.8, 0.7]), np.array([0, 1, 1]), 2, np.array([False, True, True]))
+    kept = without_doubles(found, 0.6)
+    assert kept.scores.tolist() == [0.9, 0.7]
+    assert kept.classes.tolist() == [0, 1]
+    assert kept.oversized.tolist() == [False, True]
+    assert kept.capped_tiles == 2
+
+
+def test_classify_takes_any_boxes(whole_pair: Path, drawn) -> None:
+    pair = spore_yolo.load(whole_pair)
+    pixels = np.array(Image.open(drawn.folder / "slide_0.png"))
+    boxes = np.array(drawn.boxes["slide_0.png"], dtype=np.float64)
+    names, scores = pair.classify(pixels, boxes)
+    assert len(names) == len(scores) == len(boxes)
+    assert scores == pytest.approx(0.8)
+    nothing, _ = pair.classify(pixels, np.zeros((0, 4)))
+    assert len(nothing) == 0
+
+
+def test_classify_needs_a_classifier(spot_pair: Path, drawn) -> None:
+    with pytest.raises(SporeYoloError, match="no classifier"):
+        spore_yolo.load(spot_pair).classify(np.zeros((9, 9, 3), np.uint8), np.zeros((0, 4)))
+
+
+def test_a_whole_pair_works_elsewhere(whole_pair: Path, tmp_path: Path, drawn) -> None:
+    moved = tmp_path / "another user" / "my pair"
+    before = spore_yolo.load(whole_pair).predict(drawn.folder / "slide_0.png")
+    shutil.copytree(whole_pair, moved)
+    shutil.rmtree(whole_pair)
+    after = spore_yolo.load(moved).predict(drawn.folder / "slide_0.png")
+    assert after.xyxy.tolist() == before.xyxy.tolist()
+    assert after.data["class_name"].tolist() == before.data["class_name"].tolist()
+
+
+def test_a_pair_may_be_written_over_itself(whole_pair: Path) -> None:
+    manifest = read_manifest(whole_pair)
+    write_pair(whole_pair, manifest, whole_pair / "detector.pt", whole_pair / "classifier.pt", ["b", "a"])
+    assert read_manifest(whole_pair) == manifest
+    assert (whole_pair / "trained_on.txt").read_text() == "a\nb\n"
+
+
+def test_a_pair_of_the_first_version_is_read(spot_pair: Path) -> None:
+    content = yaml.safe_load((spot_pair / "pair.yaml").read_text())
+    del content["detector"]["classes"]
+    (spot_pair / "pair.yaml").write_text(yaml.safe_dump(content | {"pair_version": 1}))
+    manifest = read_manifest(spot_pair)
+    assert manifest.pair_version == PAIR_VERSION
+    assert manifest.detector.classes == ["spore"]
 
 
 def test_no_such_folder(tmp_path: Path) -> None:
