@@ -4,10 +4,11 @@ VENV ?= .venv
 BIN := $(VENV)/bin
 STAMP := $(VENV)/.installed
 
-.PHONY: help install test test-slow format static-checks clean
+.PHONY: help install demo test test-slow format static-checks clean
 
 help:
 	@echo "install        make $(VENV) and install spore-yolo with everything that development needs"
+	@echo "demo           the whole way on drawn slides, in under ten minutes on two cores"
 	@echo "test           static checks and the fast tests"
 	@echo "test-slow      what is long: trainings at toy scale, faults"
 	@echo "format         format the code"
@@ -21,6 +22,9 @@ $(STAMP): pyproject.toml constraints.txt
 
 install: $(STAMP)
 	@echo "installed; activate it with: source $(VENV)/bin/activate"
+
+demo: $(STAMP)
+	$(BIN)/python scripts/demo.py --force
 
 test: static-checks
 	$(BIN)/python -m pytest -m "not slow"

@@ -32,12 +32,13 @@ from spore_yolo.evaluation.pair_point import choose_pair_point
 from spore_yolo.evaluation.report import evaluate_candidates
 from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.hashes import sha256_file
 from spore_yolo.files.images import read_image
 from spore_yolo.files.structured import write_yaml
-from spore_yolo.inference.classifier import Classifier, calibrated
+from spore_yolo.inference.classifier import Classifier, CropNamer
 from spore_yolo.inference.crops import crop_windows, cut_crops
 from spore_yolo.inference.manifest import DEBRIS, ClassifierPart, PairManifest
-from spore_yolo.inference.pair import Pair, load, pair_folder, tiling_of, without_doubles, write_pair
+from spore_yolo.inference.pair import TRAINED_ON, Pair, load, pair_folder, tiling_of, without_doubles, write_pair
 from spore_yolo.labels.table import COORDINATES
 from spore_yolo.training.checkpoint import finish_checkpoint
 from spore_yolo.training.classifier import (
@@ -351,8 +352,10 @@ def _finish(
     if pair is None:
         target = folder / "classifier.pt"
         shutil.move(checkpoint, target)
-        content = {"classifier": part.model_dump(mode="json"), "figures": figures, "made": about}
+        known = part.model_copy(update={"sha256": sha256_file(target)})
+        content = {"classifier": known.model_dump(mode="json"), "figures": figures, "made": about}
         write_yaml(folder / "classifier.yaml", content)
+        write_text(folder / TRAINED_ON, "".join(f"{digest}\n" for digest in sorted(seen_images(dataset))))
         print(
             f"\n{target}   the classifier; classifier.yaml says how it was made\n"
             f"{folder / 'classifier' / 'training'}   Ultralytics' own run: curves, plots"
@@ -380,7 +383,7 @@ def _complete_pair(
     dataset, old = material.dataset, pair.manifest
     assert material.candidates is not None
     images, boxes = dataset.split("val")
-    candidates = _named(material, Classifier(checkpoint, options.device), part)
+    candidates = _named(material, CropNamer(Classifier(checkpoint, options.device), part))
     chosen = choose_pair_point(candidates, boxes, images, dataset.classes, dataset.targets)
     evaluation = evaluate_candidates(candidates, boxes, images, dataset.classes, chosen.point)
     alone = old.figures.get("detector_alone") or {"threshold": old.operating_point.detector}
@@ -409,22 +412,15 @@ def _complete_pair(
         print(note)
 
 
-def _named(material: Material, classifier: Classifier, part: ClassifierPart) -> pd.DataFrame:
+def _named(material: Material, namer: CropNamer) -> pd.DataFrame:
     """The detector's proposals on validation with what the classifier says of them."""
     assert material.candidates is not None
-    names = np.array(part.classes, dtype=object)
     parts = []
     for slide, rows in material.candidates.groupby("slide"):
         pixels = read_image(material.dataset.path_of(str(slide)))
-        crops = cut_crops(pixels, rows[COORDINATES].to_numpy(dtype=np.float64), part.margin, part.crop_size)
-        probabilities = calibrated(classifier.log_probabilities(crops), part.temperature)
-        best = probabilities.argmax(axis=1)
-        class_score = probabilities[np.arange(len(best)), best]
-        parts.append(
-            rows.assign(
-                **{"class": names[best], "class_score": class_score, "score": rows["detector_score"] * class_score}
-            )
-        )
+        names, class_scores = namer.classify(pixels, rows[COORDINATES].to_numpy(dtype=np.float64))
+        scores = rows["detector_score"].to_numpy(dtype=np.float64) * class_scores
+        parts.append(rows.assign(**{"class": names, "class_score": class_scores, "score": scores}))
     return joined(parts)
 
 

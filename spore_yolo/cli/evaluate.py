@@ -52,6 +52,12 @@ def run(arguments: argparse.Namespace) -> None:
     from spore_yolo.files.errors import SporeYoloError, UsageError
     from spore_yolo.inference.pair import load, pair_folder, read_trained_on
 
+    run_folder: Path | None = arguments.training_run
+    if run_folder and (run_folder / "classifier.yaml").exists() and not (run_folder / "pair").exists():
+        from spore_yolo.cli import evaluate_classifier
+
+        evaluate_classifier.run(arguments)
+        return
     dataset = load_dataset(arguments.dataset, arguments.datasets)
     images, boxes = dataset.split(arguments.split)
     folder = pair_folder(chosen_pair(arguments))

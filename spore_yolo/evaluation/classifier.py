@@ -15,16 +15,17 @@ from spore_yolo.inference.manifest import DEBRIS, OperatingPoint, called
 from spore_yolo.labels.table import COORDINATES
 
 if TYPE_CHECKING:
+    from spore_yolo.inference.classifier import CropNamer
     from spore_yolo.inference.pair import Pair
 
 
 def call_labels(
-    pair: Pair, boxes: pd.DataFrame, slides: Iterable[tuple[str, Path]], point: OperatingPoint
+    pair: Pair | CropNamer, boxes: pd.DataFrame, slides: Iterable[tuple[str, Path]], point: OperatingPoint
 ) -> pd.DataFrame:
     """What the classifier calls each labelled box.
 
     Args:
-        pair: A pair with a classifier.
+        pair: A pair with a classifier, or a classifier alone.
         boxes: The boxes table of the split; ignored boxes are left out.
         slides: Name and file of each slide.
         point: The thresholds on class_score; that on detector_score has no part here.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,9 @@ import numpy.typing as npt
 
 from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.inference.crops import cut_crops
 from spore_yolo.inference.device import torch_device
+from spore_yolo.inference.manifest import ClassifierPart
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
 
 Floats = npt.NDArray[np.float64]
@@ -90,3 +93,31 @@ def calibrated(log_probabilities: Floats, temperature: float) -> Floats:
     scaled -= scaled.max(axis=1, keepdims=True, initial=-np.inf) if len(scaled) else 0.0
     exponentials = np.exp(scaled)
     return np.asarray(exponentials / exponentials.sum(axis=1, keepdims=True))
+
+
+@dataclass(frozen=True)
+class CropNamer:
+    """A classifier with all that is needed to name boxes on slides: how to cut, and how sure it may be.
+
+    Attributes:
+        classifier: The classifier.
+        part: Its part of the manifest.
+    """
+
+    classifier: Classifier
+    part: ClassifierPart
+
+    def classify(self, pixels: npt.NDArray[np.uint8], boxes: Floats) -> tuple[npt.NDArray[np.str_], Floats]:
+        """What the classifier says of boxes, wherever they come from.
+
+        Args:
+            pixels: The slide, RGB ``(height, width, 3)``.
+            boxes: ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide.
+
+        Returns:
+            The most probable class of each box, which may be debris, and its calibrated probability, class_score.
+        """
+        crops = cut_crops(pixels, boxes, self.part.margin, self.part.crop_size)
+        probabilities = calibrated(self.classifier.log_probabilities(crops), self.part.temperature)
+        best = probabilities.argmax(axis=1)
+        return np.array(self.part.classes, dtype=str)[best], probabilities[np.arange(len(best)), best]

@@ -25,8 +25,8 @@ GROUND = 0.3
 
 WINDOWS = ((0.2, 0.02), (0.04, 0.1))
 """Where the body is looked for: how far beyond the box, as a share likewise, and the largest share of its outline that
-may lie on that window's border. The wide one leaves room for boxes that are a little off; the narrow one cuts off
-neighbours that touch."""
+may lie on that window's border. The wide one leaves room for boxes that are a little off; the narrow one leaves out
+neighbours that all but touch. Spores that do touch have no outline of their own."""
 
 MIN_FILL = 0.1
 """The least share of its box that a body fills; a thin one that lies diagonally fills little."""
@@ -88,12 +88,8 @@ def measure(pixels: npt.NDArray[np.uint8], box: Sequence[float] | npt.NDArray[np
     size = (max(1, round(crop.shape[1] * scale)), max(1, round(crop.shape[0] * scale)))
     how = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     crop = np.asarray(cv2.resize(crop, size, interpolation=how), dtype=np.uint8)
-    x_min, x_max, y_min, y_max = (
-        (x_min - left) * scale,
-        (x_max - left) * scale,
-        (y_min - top) * scale,
-        (y_max - top) * scale,
-    )
+    x_min, x_max = (x_min - left) * scale, (x_max - left) * scale
+    y_min, y_max = (y_min - top) * scale, (y_max - top) * scale
     distance = _distance_from_ground(crop, (x_min, y_min, x_max, y_max))
     if distance is None:
         return by_box

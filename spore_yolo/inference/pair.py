@@ -16,8 +16,7 @@ from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.hashes import sha256_file
 from spore_yolo.files.images import read_image
 from spore_yolo.files.structured import write_yaml
-from spore_yolo.inference.classifier import Classifier, calibrated
-from spore_yolo.inference.crops import cut_crops
+from spore_yolo.inference.classifier import Classifier, CropNamer
 from spore_yolo.inference.detector import Candidates, Detector, TilingSettings
 from spore_yolo.inference.manifest import (
     DEBRIS,
@@ -109,12 +108,7 @@ class Pair:
     ) -> tuple[npt.NDArray[np.str_], npt.NDArray[np.float64]]:
         """What the classifier says of boxes, wherever they come from.
 
-        Args:
-            pixels: The slide, RGB ``(height, width, 3)``.
-            boxes: ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide.
-
-        Returns:
-            The most probable class of each box, which may be debris, and its calibrated probability, class_score.
+        See :meth:`spore_yolo.inference.classifier.CropNamer.classify`.
 
         Raises:
             SporeYoloError: The pair has no classifier.
@@ -122,10 +116,7 @@ class Pair:
         part = self.manifest.classifier
         if self.classifier is None or part is None:
             raise SporeYoloError(f"{self.folder}: the pair has no classifier; make one: spore-yolo train-classifier")
-        crops = cut_crops(pixels, boxes, part.margin, part.crop_size)
-        probabilities = calibrated(self.classifier.log_probabilities(crops), part.temperature)
-        best = probabilities.argmax(axis=1)
-        return np.array(part.classes, dtype=str)[best], probabilities[np.arange(len(best)), best]
+        return CropNamer(self.classifier, part).classify(pixels, boxes)
 
     def detections(self, candidates: sv.Detections, operating_point: OperatingPoint | None = None) -> sv.Detections:
         """The candidates that pass the operating point (the stored one by default) and are not debris."""

@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+from scipy.special import log_softmax, softmax
+
+from spore_yolo.files.errors import SporeYoloError, UsageError
+from spore_yolo.inference import classifier as module
+from spore_yolo.inference.classifier import Classifier, calibrated
+
+
+@pytest.fixture(scope="module")
+def crops() -> np.ndarray:
+    """Crops that differ in colour, so that the order of the channels shows."""
+    rng = np.random.default_rng(0)
+    ground = rng.integers(0, 256, (7, 1, 1, 3))
+    return np.clip(ground + rng.integers(-40, 40, (7, 32, 32, 3)), 0, 255).astype(np.uint8)
+
+
+@pytest.fixture(scope="module")
+def checkpoint(untrained_classifier: Path, crops: np.ndarray, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The untrained classifier, its normalisation set to the crops; as it comes, all crops look the same to it."""
+    import torch
+
+    content = torch.load(untrained_classifier, weights_only=False)
+    network = content["model"].train()
+    for layer in network.modules():
+        if isinstance(layer, torch.nn.BatchNorm2d):
+            layer.momentum = None  # the mean over all batches seen
+    with torch.no_grad():
+        network(torch.from_numpy(crops).permute(0, 3, 1, 2).float() / 255)
+    path = tmp_path_factory.mktemp("lively") / "lively.pt"
+    torch.save({**content, "model": network.eval()}, path)
+    return path
+
+
+@pytest.fixture(scope="module")
+def classifier(checkpoint: Path) -> Classifier:
+    return Classifier(checkpoint, "cpu")
+
+
+def test_names_come_in_the_order_of_the_class_numbers(classifier: Classifier) -> None:
+    assert classifier.names == ["debris", "rust", "smut"]
+
+
+def test_agrees_with_plain_ultralytics(classifier: Classifier, crops: np.ndarray, checkpoint: Path) -> None:
+    from ultralytics import YOLO
+
+    results = YOLO(str(checkpoint)).predict(
+        [crop[:, :, ::-1].copy() for crop in crops], imgsz=32, device="cpu", verbose=False, save=False
+    )
+    theirs = np.array([result.probs.data.numpy() for result in results])
+    ours = np.exp(classifier.log_probabilities(crops))
+    assert ours == pytest.approx(theirs, abs=1e-5)
+    assert np.ptp(ours, axis=0).max() > 0.01, "the crops must not all look the same to it"
+    swapped = np.exp(classifier.log_probabilities(crops[..., ::-1].copy()))
+    assert np.abs(swapped - ours).max() > 0.01, "nor may red and blue"
+
+
+def test_many_crops_are_as_one_by_one(
+    classifier: Classifier, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "BATCH", 3)
+    together = classifier.log_probabilities(crops)
+    assert together.shape == (7, 3)
+    one_by_one = np.concatenate([classifier.log_probabilities(crops[i : i + 1]) for i in range(7)])
+    assert together == pytest.approx(one_by_one, abs=1e-5)
+
+
+def test_no_crops(classifier: Classifier) -> None:
+    assert classifier.log_probabilities(np.zeros((0, 32, 32, 3), dtype=np.uint8)).shape == (0, 3)
+
+
+def test_what_rounds_to_certainty_is_kept(untrained_classifier: Path, crops: np.ndarray) -> None:
+    import torch
+
+    sure = Classifier(untrained_classifier, "cpu")
+    logits = torch.tensor([[0.0, 150.0, 100.0]]).repeat(len(crops), 1)
+    sure._network = lambda pixels: (logits.softmax(dim=1), logits)
+    expected = log_softmax(logits.double().numpy(), axis=1)
+    assert sure.log_probabilities(crops) == pytest.approx(expected)
+    # As probabilities both would be 0, and no temperature could tell them apart.
+    assert expected[0, 2] == pytest.approx(-50)
+    assert expected[0, 0] == pytest.approx(-150)
+
+
+def test_a_network_that_gives_probabilities_only(untrained_classifier: Path, crops: np.ndarray) -> None:
+    import torch
+
+    exported = Classifier(untrained_classifier, "cpu")
+    shares = torch.tensor([[0.25, 0.75, 0.0]]).repeat(len(crops), 1)
+    exported._network = lambda pixels: shares
+    assert np.exp(exported.log_probabilities(crops)) == pytest.approx(shares.numpy())
+
+
+def _missing(path: Path, detector: Path) -> None:
+    pass
+
+
+def _no_checkpoint(path: Path, detector: Path) -> None:
+    path.write_bytes(b"hello" * 100)
+
+
+def _a_detector(path: Path, detector: Path) -> None:
+    path.write_bytes(detector.read_bytes())
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        pytest.param(_missing, "no such file; expected a YOLOv8 classifier", id="missing"),
+        pytest.param(_no_checkpoint, "damaged, or no YOLOv8 classifier", id="another file"),
+        pytest.param(_a_detector, "expected a classifier, found a model for the task 'detect'", id="a detector"),
+    ],
+)
+def test_files_that_are_no_classifier(make, message: str, tmp_path: Path, untrained_checkpoint: Path) -> None:
+    path = tmp_path / "classifier.pt"
+    make(path, untrained_checkpoint)
+    with pytest.raises(SporeYoloError, match=message) as error:
+        Classifier(path, "cpu")
+    assert str(path) in str(error.value)
+
+
+def test_a_device_that_is_not_there(untrained_classifier: Path) -> None:
+    with pytest.raises(UsageError, match="--device"):
+        Classifier(untrained_classifier, "77")
+
+
+opinions = arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(2, 5)), elements=st.floats(-300, 0, width=32))
+temperatures = st.floats(0.05, 20)
+
+
+@given(opinions, temperatures)
+def test_calibrated_is_the_softmax_over_the_temperature(values: np.ndarray, temperature: float) -> None:
+    before = values.copy()
+    probabilities = calibrated(values, temperature)
+    assert probabilities == pytest.approx(softmax(values / temperature, axis=1), abs=1e-12)
+    assert probabilities.sum(axis=1) == pytest.approx(1)
+    assert np.array_equal(values, before), "what is given is left as it was"
+
+
+@given(opinions, temperatures, st.floats(-1000, 1000))
+def test_a_constant_a_row_makes_no_difference(values: np.ndarray, temperature: float, constant: float) -> None:
+    assert calibrated(values + constant, temperature) == pytest.approx(calibrated(values, temperature), abs=1e-6)
+
+
+def test_a_high_temperature_softens_and_a_low_one_sharpens() -> None:
+    values = np.log([[0.7, 0.2, 0.1]])
+    assert calibrated(values, 1.0) == pytest.approx(np.exp(values))
+    # By hand: the roots 0.8367, 0.4472, 0.3162 add up to 1.6001.
+    assert calibrated(values, 2.0)[0] == pytest.approx([0.5229, 0.2795, 0.1976], abs=1e-4)
+    # The squares 0.49, 0.04, 0.01 add up to 0.54.
+    assert calibrated(values, 0.5)[0] == pytest.approx([0.49 / 0.54, 0.04 / 0.54, 0.01 / 0.54])
+
+
+def test_calibrated_nothing() -> None:
+    assert calibrated(np.zeros((0, 3)), 1.5).shape == (0, 3)
