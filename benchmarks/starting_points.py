@@ -73,6 +73,43 @@ def _keep(trainer: Any, output: Path, minutes: float, record: dict[str, Any]) ->
     (output / "record.json").write_text(json.dumps(record, indent=1) + "\n")
 
 
+def read(arguments: argparse.Namespace) -> None:
+    from tabulate import tabulate
+    from tqdm import tqdm
+
+    from spore_yolo.cli.looking import joined, proposals_table
+    from spore_yolo.dataset.store import load_dataset
+    from spore_yolo.evaluation.average_precision import average_precision
+    from spore_yolo.evaluation.operating_point import choose_point, curve_of
+    from spore_yolo.evaluation.scoring import score_candidates
+    from spore_yolo.files.images import read_image
+    from spore_yolo.inference.detector import Detector, TilingSettings
+
+    dataset = load_dataset(arguments.dataset, arguments.datasets)
+    images, boxes = dataset.split("val")
+    rows = []
+    for run in arguments.runs:
+        record = json.loads((run / "record.json").read_text())
+        tiling = TilingSettings(640, 1, record["largest_box"], 0.6, max(300, 5 * record["max_boxes"]))
+        for minutes, seen in record["reads"].items():
+            detector = Detector(run / f"at-{minutes}.pt")
+            found = [
+                proposals_table(image, detector.slide(read_image(dataset.path_of(image)), tiling), detector.names)
+                for image in tqdm(images["image"], desc=f"{run.name} at {minutes}")
+            ]
+            candidates = joined(found)
+            known = [ap50 for ap50, _ in average_precision(candidates, boxes, images, dataset.classes).values() if ap50]
+            ap50 = sum(known) / len(dataset.classes)
+            point = choose_point(
+                curve_of(score_candidates(candidates, boxes, images, dataset.classes), dataset.classes)
+            )
+            recall = f"{point.recall:.3f}" if point.reached else f"none reaches it (best {point.precision:.2f})"
+            rows.append([Path(record["start"]).name, minutes, seen["images_seen"], f"{ap50:.3f}", recall])
+    print(f"\n{dataset.name}, validation: {len(images)} slides, {len(boxes):,} boxes\n")
+    headers = ["start", "minutes", "tiles seen", "AP50", "recall at precision 0.75"]
+    print(tabulate(rows, headers, tablefmt="github", disable_numparse=True))
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     commands = parser.add_subparsers(required=True)
@@ -82,7 +119,10 @@ def main() -> None:
     one.add_argument("--at", type=float, nargs="+", default=[5, 10, 15], help="minutes at which the weights are kept")
     one.add_argument("--seed", type=int, default=0)
     one.set_defaults(run=train)
-    for command in (one,):
+    other = commands.add_parser("read")
+    other.add_argument("runs", type=Path, nargs="+")
+    other.set_defaults(run=read)
+    for command in (one, other):
         command.add_argument("--dataset", required=True)
         command.add_argument("--datasets", type=Path, default=Path("datasets.yaml"))
     arguments = parser.parse_args()

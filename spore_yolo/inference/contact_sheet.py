@@ -209,11 +209,13 @@ def _draw_corners(pen: ImageDraw.ImageDraw, middle: tuple[float, float], size: t
 def _round_length(longest: float) -> float:
     """The largest of 1, 2 or 5 times a power of ten that is not above ``longest``."""
     power = 10.0 ** math.floor(math.log10(longest))
-    return max(step * power for step in (1, 2, 5) if step * power <= longest)
+    # The logarithm of a number just below a power of ten may round to that power.
+    return max(step * power for step in (0.5, 1, 2, 5) if step * power <= longest)
 
 
 def _shortened(text: str, font: ImageFont.FreeTypeFont, width: float) -> str:
-    """The text, or its beginning and end where it is too wide: names of slides differ at either."""
+    """The text on one line, or its beginning and end where it is too wide: names of slides differ at either."""
+    text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in text)
     if font.getlength(text) <= width:
         return text
     for kept in range(len(text) - 1, 1, -1):
@@ -228,4 +230,6 @@ def _font(size: int) -> ImageFont.FreeTypeFont:
     """DejaVu Sans, which comes with matplotlib; Pillow's own font has no letters beyond ASCII."""
     import matplotlib
 
-    return ImageFont.truetype(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf", size)
+    path = Path(matplotlib.get_data_path()) / "fonts" / "ttf" / "DejaVuSans.ttf"
+    # The other layout engine is not on every machine.
+    return ImageFont.truetype(path, size, layout_engine=ImageFont.Layout.BASIC)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,19 +57,35 @@ def write_workbook(
         )
         if len(table) > most
     ]
-    book = Workbook(write_only=True)
     totals = ["all slides", *(int(counts[name].sum()) for name in counts.columns[1:])]
-    _add_table(book, "counts", counts.head(most), totals, {name: f"{name} (target)" for name in targets})
-    _add_table(book, "detections", written(detections.head(most)), notes[-1:] if len(detections) > most else ())
+    book = Workbook(write_only=True)
+    with atomic_file(path) as temporary, _closing(book):
+        _add_table(book, "counts", counts.head(most), totals, {name: f"{name} (target)" for name in targets})
+        _add_table(book, "detections", written(detections.head(most)), notes[-1:] if len(detections) > most else ())
+        _add_about(book, [*about, *(("note", note) for note in notes)])
+        book.save(temporary)
+    return notes
+
+
+@contextmanager
+def _closing(book: Workbook) -> Iterator[None]:
+    """Closes the sheets if the work stops in their middle; else they complain on the screen when they are let go."""
+    try:
+        yield
+    except BaseException:
+        for sheet in book.worksheets:
+            with suppress(Exception):
+                sheet.close()
+        raise
+
+
+def _add_about(book: Workbook, rows: Sequence[tuple[str, Any]]) -> None:
     sheet = book.create_sheet("about")
     sheet.column_dimensions["A"].width = 26
     sheet.column_dimensions["B"].width = 110
     sheet.append([_cell(sheet, name, bold=True, fill=HEADER) for name in ("what", "value")])
-    for name, value in [*about, *(("note", note) for note in notes)]:
+    for name, value in rows:
         sheet.append([_cell(sheet, name, bold=True), _cell(sheet, value)])
-    with atomic_file(path) as temporary:
-        book.save(temporary)
-    return notes
 
 
 def _add_table(

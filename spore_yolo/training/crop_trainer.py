@@ -58,8 +58,13 @@ class CropTrainer(ClassificationTrainer):  # type: ignore[misc, unused-ignore]
         if mode == "train" and rank == -1:
             weights = sampling_weights([sample[1] for sample in loader.dataset.samples], self.balance)
             drawn = min(MAX_DRAWN, len(weights))
+            # At 32 pixels a last batch of a single crop gives batch normalisation nothing to divide by.
+            drawn -= drawn % loader.batch_size == 1
+            sampler = WeightedRandomSampler(weights.tolist(), drawn)
             # The loader repeats this batch sampler for ever; its inner sampler is what decides on an epoch.
-            loader.batch_sampler.sampler.sampler = WeightedRandomSampler(weights.tolist(), drawn)
+            loader.batch_sampler.sampler.sampler = sampler
+            # torch forbids to assign this one; Ultralytics asks it how large the last batch will be.
+            object.__setattr__(loader, "sampler", sampler)
         return loader
 
     def preprocess_batch(self, batch: dict[str, Any]) -> dict[str, Any]:

@@ -76,7 +76,7 @@ def test_rare_classes_are_drawn_more_often_from_the_first_epoch_on(crops: Path, 
     torch.manual_seed(0)
     trainer = make_trainer(workers)
     trainer.balance = 1.0
-    loader = trainer.get_dataloader(str(crops), batch_size=50)
+    loader = trainer.get_dataloader(str(crops), batch_size=50, rank=-1)
     try:
         for _ in range(2):
             found = drawn(loader)
@@ -89,21 +89,21 @@ def test_rare_classes_are_drawn_more_often_from_the_first_epoch_on(crops: Path, 
 
 def test_an_epoch_is_not_endless(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_DRAWN", 60)
-    loader = make_trainer().get_dataloader(str(crops), batch_size=16)
+    loader = make_trainer().get_dataloader(str(crops), batch_size=16, rank=-1)
     assert len(loader) == 4
     assert drawn(loader).total() == 60
 
 
 def test_crops_differ_from_epoch_to_epoch(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_DRAWN", 60)
-    sampler = make_trainer().get_dataloader(str(crops), batch_size=16).batch_sampler.sampler
+    sampler = make_trainer().get_dataloader(str(crops), batch_size=16, rank=-1).batch_sampler.sampler
     first, second = list(sampler), list(sampler)
     assert [len(batch) for batch in first] == [16, 16, 16, 12]
     assert first != second
 
 
 def test_validation_sees_each_crop_once(crops: Path) -> None:
-    loader = make_trainer().get_dataloader(str(crops), batch_size=16, mode="val")
+    loader = make_trainer().get_dataloader(str(crops), batch_size=16, rank=-1, mode="val")
     assert drawn(loader) == {0: 190, 1: 10}
 
 
@@ -114,7 +114,7 @@ def test_no_batch_is_left_with_a_single_crop(tmp_path: Path, count: int) -> None
         (tmp_path / name).mkdir()
     for number in range(count):
         Image.new("RGB", (32, 32)).save(tmp_path / "ab"[number % 2] / f"{number}.png")
-    loader = make_trainer().get_dataloader(str(tmp_path), batch_size=64)
+    loader = make_trainer().get_dataloader(str(tmp_path), batch_size=64, rank=-1)
     sizes = [len(batch) for batch in loader.batch_sampler.sampler]
     assert 1 not in sizes
     assert sum(sizes) == count - 1

@@ -1,0 +1,184 @@
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+import supervision as sv
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image
+
+from spore_yolo.inference import contact_sheet
+from spore_yolo.inference.contact_sheet import CAPTION, CELL, GAP, HEAD, ContactSheets, _font, _round_length, _shortened
+
+Pixels = npt.NDArray[np.uint8]
+
+RED, GREEN, BLUE = (200, 30, 30), (30, 160, 30), (30, 30, 200)
+
+
+def found(
+    boxes: Sequence[Sequence[float]], scores: Sequence[float], names: Sequence[str] | None = None
+) -> sv.Detections:
+    return sv.Detections(
+        xyxy=np.array(boxes, dtype=np.float64).reshape(-1, 4),
+        confidence=np.array(scores, dtype=np.float64),
+        data={"class_name": np.array(names if names is not None else ["rust"] * len(boxes))},
+    )
+
+
+def slide(*spots: tuple[Sequence[int], Sequence[int]], size: tuple[int, int] = (400, 300)) -> Pixels:
+    """A white slide with rectangles: corners and colour of each."""
+    pixels = np.full((size[1], size[0], 3), 255, dtype=np.uint8)
+    for (x_min, y_min, x_max, y_max), colour in spots:
+        pixels[y_min:y_max, x_min:x_max] = colour
+    return pixels
+
+
+def cell(sheet: Pixels, row: int, column: int) -> Pixels:
+    y, x = HEAD + row * (CELL + CAPTION + GAP), GAP + column * (CELL + GAP)
+    return sheet[y : y + CELL, x : x + CELL]
+
+
+def extent(part: Pixels, colour: Sequence[int]) -> tuple[int, int]:
+    """Width and height of what has about that colour."""
+    like = np.abs(part.astype(int) - np.array(colour)).max(axis=2) < 70
+    return int(like.any(axis=0).sum()), int(like.any(axis=1).sum())
+
+
+def test_crops_by_falling_score_over_all_slides() -> None:
+    sheets = ContactSheets()
+    sheets.add(
+        "one",
+        slide(((40, 40, 60, 60), RED), ((140, 40, 160, 60), GREEN)),
+        found([[40, 40, 60, 60], [140, 40, 160, 60]], [0.5, 0.9]),
+    )
+    sheets.add("two", slide(((40, 40, 60, 60), BLUE)), found([[40, 40, 60, 60]], [0.7]))
+    assert sheets.pages() == [("rust", 1)]
+    sheet = sheets.draw("rust")
+    middles = [cell(sheet, 0, column)[CELL // 2, CELL // 2] for column in range(3)]
+    np.testing.assert_allclose(middles, [GREEN, BLUE, RED], atol=30)
+    assert (cell(sheet, 0, 3) == cell(sheet, 0, 3)[0, 0]).all()
+
+
+def test_sizes_compare_and_the_bar_has_the_stated_length() -> None:
+    sheets = ContactSheets(um_per_px=0.5)
+    boxes = [[30, 30, 50, 50], [130, 30, 170, 70]]
+    sheets.add("s", slide((boxes[0], RED), (boxes[1], RED)), found(boxes, [0.9, 0.8]))
+    sheet = sheets.draw("rust")
+    small, large = extent(cell(sheet, 0, 0), RED), extent(cell(sheet, 0, 1), RED)
+    assert large[0] == pytest.approx(2 * small[0], abs=2)
+    assert large[0] == pytest.approx(large[1], abs=1)
+    # The bar lies in the head's right corner; 20 px of the slide are 10 µm.
+    bar = (sheet[38, -2 * CELL :] == 20).all(axis=1).sum()
+    assert bar / small[0] == pytest.approx(_round_length(CELL / (small[0] / 20) * 0.5) / 10, rel=0.05)
+
+
+def test_without_a_scale_the_bar_is_in_pixels() -> None:
+    boxes = [[30, 30, 50, 50]]
+    heads = []
+    for scale in (None, 1.0):
+        sheets = ContactSheets(scale)
+        sheets.add("s", slide((boxes[0], RED)), found(boxes, [0.9]))
+        heads.append(sheets.draw("rust")[:HEAD])
+    # The same length, another unit.
+    np.testing.assert_array_equal(heads[0][35:], heads[1][35:])
+    assert (heads[0] != heads[1]).any()
+
+
+def test_a_huge_detection_does_not_make_the_others_tiny() -> None:
+    boxes = [[10, 10, 30, 30], [50, 10, 70, 30], [90, 10, 110, 30], [10, 50, 210, 250]]
+    sheets = ContactSheets()
+    sheets.add("s", slide(*((box, RED) for box in boxes)), found(boxes, [0.9, 0.8, 0.7, 0.6]))
+    sheet = sheets.draw("rust")
+    assert extent(cell(sheet, 0, 0), RED)[0] > CELL / 4
+    assert extent(cell(sheet, 0, 3), RED) == (CELL, CELL)
+
+
+@pytest.mark.parametrize(
+    "box",
+    [
+        pytest.param([0, 0, 20, 20], id="first corner"),
+        pytest.param([380, 280, 400, 300], id="last corner"),
+        pytest.param([-5, 100, 15, 120], id="beyond the border"),
+        pytest.param([100, 100, 104, 103], id="much smaller than the smallest crop"),
+    ],
+)
+def test_boxes_at_the_border_stay_in_the_middle_of_their_cell(box: list[float]) -> None:
+    sheets = ContactSheets()
+    sheets.add("s", slide((np.clip(box, 0, 400).astype(int).tolist(), RED)), found([box], [0.9]))
+    middle = cell(sheets.draw("rust"), 0, 0)[CELL // 2, CELL // 2].astype(int)
+    assert middle[0] > middle[2] + 50
+
+
+def test_only_the_best_are_kept_and_what_is_left_out_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact_sheet, "CROPS_A_SHEET", 3)
+    monkeypatch.setattr(contact_sheet, "SHEETS_A_CLASS", 2)
+    rng = np.random.default_rng(0)
+    scores = rng.permutation(np.linspace(0.05, 0.95, 10)).tolist()
+    sheets = ContactSheets()
+    for score in scores:
+        grey = (round(255 * score), 0, 0)
+        sheets.add("s", slide(([40, 40, 80, 80], grey)), found([[40, 40, 80, 80]], [score]))
+    sheets.add("s", slide(([40, 40, 80, 80], GREEN)), found([[40, 40, 80, 80]], [0.1], ["smut"]))
+    assert sheets.pages() == [("rust", 1), ("rust", 2), ("smut", 1)]
+    assert sheets.left_out() == {"rust": 4}
+    shown = [
+        cell(sheets.draw("rust", page), 0, column)[CELL // 2, CELL // 2, 0] for page in (1, 2) for column in range(3)
+    ]
+    np.testing.assert_allclose(shown, 255 * np.sort(scores)[::-1][:6], atol=6)
+    assert sum(len(crop.jpeg) for _, _, crop in sheets._classes["rust"].best) < 6 * 4000
+
+
+def test_among_equal_scores_the_first_seen_stay(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contact_sheet, "CROPS_A_SHEET", 2)
+    monkeypatch.setattr(contact_sheet, "SHEETS_A_CLASS", 1)
+    sheets = ContactSheets()
+    for colour in (RED, GREEN, BLUE):
+        sheets.add("s", slide(([40, 40, 80, 80], colour)), found([[40, 40, 80, 80]], [0.5]))
+    sheet = sheets.draw("rust")
+    middles = [cell(sheet, 0, column)[CELL // 2, CELL // 2] for column in range(2)]
+    np.testing.assert_allclose(middles, [RED, GREEN], atol=30)
+
+
+def test_a_sheet_is_a_picture_file(tmp_path: Path) -> None:
+    sheets = ContactSheets()
+    sheets.add("s", slide(([40, 40, 80, 80], RED)), found([[40, 40, 80, 80]] * 30, [0.5] * 30))
+    sheets.write(tmp_path / "rust.jpg", "rust")
+    with Image.open(tmp_path / "rust.jpg") as picture:
+        assert (picture.height, picture.width) == sheets.draw("rust").shape[:2]
+
+
+def test_slides_without_detections_leave_no_sheet() -> None:
+    sheets = ContactSheets()
+    sheets.add("s", slide(), found([], []))
+    assert sheets.pages() == []
+
+
+@given(text=st.text(max_size=60), width=st.integers(20, 200))
+def test_captions_stay_within_their_cell(text: str, width: int) -> None:
+    font = _font(11)
+    shorter = _shortened(text, font, width)
+    assert font.getlength(shorter) <= width
+    assert shorter.isprintable()
+    if text.isprintable() and shorter != text:
+        beginning, _, end = shorter.partition("…")
+        assert text.startswith(beginning) and text.endswith(end)
+
+
+@given(longest=st.floats(1e-3, 1e6))
+def test_bars_have_round_lengths(longest: float) -> None:
+    length = _round_length(longest)
+    assert longest / 2.5 * 0.999 <= length <= longest
+    assert f"{length:.0e}"[0] in "125"
+
+
+@pytest.mark.parametrize("letter", "µéñßŁЖπ…")
+def test_the_font_has_letters_beyond_ascii(letter: str) -> None:
+    def drawn(text: Any) -> bytes:
+        return bytes(_font(12).getmask(text))
+
+    assert drawn(letter) != drawn("\uffff")
