@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import shutil
 from dataclasses import asdict, dataclass, field, replace
@@ -13,22 +12,19 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 from tabulate import tabulate
-from tqdm import tqdm
 
-from spore_yolo.cli.looking import joined, proposals_table
+from spore_yolo.cli.crop_mining import Material, mine_material
+from spore_yolo.cli.looking import joined
 from spore_yolo.cli.runs import made, seen_images, validation_figures
 from spore_yolo.dataset.crops import (
     CropFolder,
-    detected_crops,
-    labelled_crops,
-    training_crops,
     write_crops,
 )
 from spore_yolo.dataset.store import Dataset, load_dataset
 from spore_yolo.evaluation.calibration import balanced_log_loss, calibration_figures, fit_temperature
 from spore_yolo.evaluation.metrics import metrics_text
 from spore_yolo.evaluation.operating_point import MIN_PRECISION
-from spore_yolo.evaluation.pair_point import choose_pair_point
+from spore_yolo.evaluation.pair_point import ChosenPairPoint, choose_pair_point
 from spore_yolo.evaluation.report import evaluate_candidates
 from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError
@@ -38,7 +34,7 @@ from spore_yolo.files.structured import write_yaml
 from spore_yolo.inference.classifier import Classifier, CropNamer
 from spore_yolo.inference.crops import crop_windows, cut_crops
 from spore_yolo.inference.manifest import DEBRIS, ClassifierPart, PairManifest
-from spore_yolo.inference.pair import TRAINED_ON, Pair, load, pair_folder, tiling_of, without_doubles, write_pair
+from spore_yolo.inference.pair import TRAINED_ON, Pair, load, pair_folder, write_pair
 from spore_yolo.labels.table import COORDINATES
 from spore_yolo.training.checkpoint import finish_checkpoint
 from spore_yolo.training.classifier import (
@@ -55,14 +51,15 @@ MARGINS = (0.25, 0.1, 0.5)
 CROP_SIZES = (32, 224)
 """Smallest and largest crop size that is tried."""
 
+DEBRIS_FROM = (0.0, 0.7, 0.8, 0.9, 0.95)
+"""How sure the classifier may have to be of debris before a candidate is thrown out; 0 is the plain argmax.
+
+A spore that is most probably debris is beyond the reach of every threshold; where such spores are many, only what is
+surely debris may be thrown out, and the thresholds of the classes decide on the rest.
+"""
+
 TRY_SHARE = 4
 """A try takes a fourth of the epochs (or, by the clock, a tenth of the minutes)."""
-
-VARIANTS = 3
-"""So many exported variants of one source are looked at: more of them show the same spores once more."""
-
-VALIDATION_SCORE = 0.05
-"""Candidates of validation with less than this detector_score say nothing about the classifier; see evaluation."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -114,23 +111,6 @@ class Look:
     loss: float | None = None
 
 
-@dataclass
-class Material:
-    """All that the trainings of one run share.
-
-    Attributes:
-        dataset: The dataset.
-        classes: What the classifier shall name, debris included if there are crops of it.
-        crops: The crops of ``train`` and ``val``.
-        candidates: What the detector proposes on validation; ``None`` without a detector.
-    """
-
-    dataset: Dataset
-    classes: list[str]
-    crops: dict[str, pd.DataFrame]
-    candidates: pd.DataFrame | None
-
-
 def train(options: ClassifierOptions, folder: Path, with_detector: bool) -> None:
     """Trains a classifier; completes ``folder / "pair"`` or, without a detector, writes ``folder / "classifier.pt"``.
 
@@ -152,7 +132,18 @@ def train(options: ClassifierOptions, folder: Path, with_detector: bool) -> None
     work = folder / "classifier"
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
-    material = _material(dataset, pair, folder)
+    try:
+        _train(dataset, options, folder, pair, work)
+    except BaseException:
+        # Left behind, it would stand in the way of the next attempt.
+        shutil.rmtree(work, ignore_errors=True)
+        if not any(folder.iterdir()):
+            folder.rmdir()
+        raise
+
+
+def _train(dataset: Dataset, options: ClassifierOptions, folder: Path, pair: Pair | None, work: Path) -> None:
+    material = mine_material(dataset, pair, folder)
     look, tried = _choose_look(material, options, work)
     crops = write_crops(dataset, material.crops, material.classes, work / "crops", look.margin, look.crop_size)
     trained = train_classifier(options.training(look.crop_size), crops, work / "training")
@@ -172,74 +163,6 @@ def _check_same(dataset: Dataset, pair: Pair) -> None:
         )
 
 
-def _material(dataset: Dataset, pair: Pair | None, folder: Path) -> Material:
-    """Mines the crops and prints how many there are."""
-    tables, candidates = {}, None
-    for split in ("train", "val"):
-        images, boxes = dataset.split(split)
-        images = images.groupby("source").head(VARIANTS)
-        boxes = boxes[boxes["image"].isin(images["image"])]
-        if pair is None:
-            tables[split] = labelled_crops(boxes)
-            continue
-        found = _proposals(pair, dataset, images, split, folder)
-        if split == "train":
-            tables[split] = training_crops(found, boxes)
-        else:
-            candidates = found
-            tables[split] = detected_crops(found[found["detector_score"] >= VALIDATION_SCORE], boxes)
-    classes = [*dataset.classes, *([DEBRIS] if (tables["train"]["class"] == DEBRIS).any() else [])]
-    tables["val"] = tables["val"][tables["val"]["class"].isin(classes)]
-    _print_crops(tables, classes, pair is not None)
-    missing = [name for name in classes if not (tables["train"]["class"] == name).any()]
-    if missing:
-        print(f"warning: no crop of {', '.join(missing)} to train on; the classifier will never name them")
-    if len(set(classes) - set(missing)) < 2:
-        raise SporeYoloError(
-            f"the crops show only {', '.join(set(classes) - set(missing)) or 'nothing'}; a classifier needs two classes"
-            " or more" + ("" if pair else " (with a detector, --run, debris is one)")
-        )
-    if tables["val"].empty:
-        raise SporeYoloError("validation gives no crop to choose temperature and thresholds on; label more slides")
-    return Material(dataset, classes, tables, candidates)
-
-
-def _proposals(pair: Pair, dataset: Dataset, images: pd.DataFrame, split: str, folder: Path) -> pd.DataFrame:
-    """What the detector proposes on the slides of a split; kept in the run, since looking takes its time."""
-    path = folder / f"proposals-{split}.csv"
-    mark = path.with_suffix(".json")
-    key = {"detector": pair.manifest.detector.sha256, "dataset": dataset.fingerprint}
-    if path.exists() and mark.exists() and json.loads(mark.read_text(encoding="utf-8")) == key:
-        text = {"slide": str, "class": str, "detector_class": str}
-        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"class_score": [""]})
-    part = pair.manifest.detector
-    tables = []
-    for image in tqdm(images["image"], desc=f"looking at {split}", unit="slide"):
-        found = pair.detector.slide(read_image(dataset.path_of(image)), tiling_of(part))
-        # Of several classes that the detector gives one object the classifier must see one.
-        tables.append(proposals_table(image, without_doubles(found, part.nms_iou), part.classes))
-    proposals = joined(tables)
-    mark.unlink(missing_ok=True)
-    write_text(path, proposals.to_csv(index=False))
-    write_text(mark, json.dumps(key) + "\n")
-    return proposals
-
-
-def _print_crops(tables: dict[str, pd.DataFrame], classes: list[str], with_detector: bool) -> None:
-    rows = []
-    for name in classes:
-        counts: list[object] = [name]
-        for split in ("train", "val"):
-            of_class = tables[split][tables[split]["class"] == name]
-            counts += [int((of_class["origin"] == origin).sum()) for origin in ("label", "detector")]
-        rows.append(counts)
-    headers = ["crops", "train: labelled", "train: detector's", "val: labelled", "val: detector's"]
-    print(tabulate(rows, headers, tablefmt="simple", intfmt=","))
-    if with_detector:
-        debris = tables["train"][tables["train"]["class"] == DEBRIS]
-        print(f"{len(debris):,} crops of debris: what the detector proposes on training slides and nobody labelled\n")
-
-
 def _choose_look(material: Material, options: ClassifierOptions, work: Path) -> tuple[Look, list[Look]]:
     """Chooses crop size and margin by short trainings; what the user gave is not tried."""
     sizes = [options.crop_size] if options.crop_size else usual_crop_sizes(material.crops["train"], MARGINS[0])
@@ -251,7 +174,8 @@ def _choose_look(material: Material, options: ClassifierOptions, work: Path) -> 
     tried += [_try(material, options, work, Look(margin, best.crop_size)) for margin in margins[1:]]
     best = min(tried, key=lambda look: (look.loss, look.crop_size))
     rows = [[look.crop_size, f"{look.margin:g}", f"{look.loss:.4f}", "taken" if look is best else ""] for look in tried]
-    print(tabulate(rows, ["crop size", "margin", "balanced log loss on validation", ""], tablefmt="simple"))
+    headers = ["crop size", "margin", "balanced log loss on validation", ""]
+    print(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))
     print()
     return best, tried
 
@@ -383,8 +307,7 @@ def _complete_pair(
     dataset, old = material.dataset, pair.manifest
     assert material.candidates is not None
     images, boxes = dataset.split("val")
-    candidates = _named(material, CropNamer(Classifier(checkpoint, options.device), part))
-    chosen = choose_pair_point(candidates, boxes, images, dataset.classes, dataset.targets)
+    namer, candidates, chosen = _choose_point(material, CropNamer(Classifier(checkpoint, options.device), part))
     evaluation = evaluate_candidates(candidates, boxes, images, dataset.classes, chosen.point)
     alone = old.figures.get("detector_alone") or {"threshold": old.operating_point.detector}
     manifest = PairManifest(
@@ -392,7 +315,7 @@ def _complete_pair(
         classes=dataset.classes,
         targets=dataset.targets,
         detector=old.detector,
-        classifier=part,
+        classifier=namer.part,
         um_per_px=old.um_per_px,
         operating_point=chosen.point,
         figures={
@@ -405,6 +328,8 @@ def _complete_pair(
         made={"detector": old.made.get("detector", old.made), "classifier": about},
     )
     write_pair(pair.folder, manifest, pair.folder / old.detector.file, checkpoint, seen_images(dataset))
+    if namer.part.debris_from:
+        print(f"\ndebris is named only from a probability of {namer.part.debris_from:g} on")
     print(f"\nvalidation, {len(images)} slides, detector_score >= {chosen.point.detector:g}", end=", class_score >= ")
     print(", ".join(f"{name} {value:g}" for name, value in chosen.point.class_.items()) + ":\n")
     print(metrics_text(evaluation.metrics, dataset.targets))
@@ -412,16 +337,45 @@ def _complete_pair(
         print(note)
 
 
-def _named(material: Material, namer: CropNamer) -> pd.DataFrame:
-    """The detector's proposals on validation with what the classifier says of them."""
+def _choose_point(material: Material, namer: CropNamer) -> tuple[CropNamer, pd.DataFrame, ChosenPairPoint]:
+    """Chooses on validation how sure the classifier must be of debris, and the thresholds that go with it.
+
+    Returns:
+        The classifier with the choice, the candidates as it names them, and the operating point.
+    """
     assert material.candidates is not None
-    parts = []
-    for slide, rows in material.candidates.groupby("slide"):
-        pixels = read_image(material.dataset.path_of(str(slide)))
-        names, class_scores = namer.classify(pixels, rows[COORDINATES].to_numpy(dtype=np.float64))
-        scores = rows["detector_score"].to_numpy(dtype=np.float64) * class_scores
-        parts.append(rows.assign(**{"class": names, "class_score": class_scores, "score": scores}))
-    return joined(parts)
+    dataset = material.dataset
+    images, boxes = dataset.split("val")
+    rows = [part for _, part in material.candidates.groupby("slide")]
+    probabilities = [
+        namer.probabilities(
+            read_image(dataset.path_of(str(part["slide"].iloc[0]))), part[COORDINATES].to_numpy(dtype=np.float64)
+        )
+        for part in rows
+    ]
+    best: tuple[CropNamer, pd.DataFrame, ChosenPairPoint] | None = None
+    for debris_from in DEBRIS_FROM:
+        tried = replace(namer, part=namer.part.model_copy(update={"debris_from": debris_from}))
+        candidates = joined(_named(part, *tried.name(share)) for part, share in zip(rows, probabilities, strict=True))
+        chosen = choose_pair_point(candidates, boxes, images, dataset.classes, dataset.targets)
+        if best is None or _better(chosen, best[2]):
+            best = tried, candidates, chosen
+    assert best is not None
+    return best
+
+
+def _named(rows: pd.DataFrame, names: npt.NDArray[np.str_], class_scores: Floats) -> pd.DataFrame:
+    scores = rows["detector_score"].to_numpy(dtype=np.float64) * class_scores
+    return rows.assign(**{"class": names, "class_score": class_scores, "score": scores})
+
+
+def _better(one: ChosenPairPoint, other: ChosenPairPoint) -> bool:
+    """Whether a choice is clearly better; among equals the earlier, plainer one stays."""
+
+    def worth(choice: ChosenPairPoint) -> tuple[int, float, float]:
+        return -len(choice.not_reached), round(choice.mean_recall, 4), round(choice.mean_precision, 4)
+
+    return worth(one) > worth(other)
 
 
 def _print_recall(opinions: Floats, truth: Ints, names: list[str]) -> None:
@@ -439,4 +393,5 @@ def _print_recall(opinions: Floats, truth: Ints, names: list[str]) -> None:
                 f"{right / of_name.sum():.3f}" if of_name.any() else "-",
             ]
         )
-    print(tabulate(rows, ["crops of validation", "n", "recall", "precision"], tablefmt="simple", intfmt=","))
+    headers = ["crops of validation", "n", "recall", "precision"]
+    print(tabulate(rows, headers, tablefmt="simple", intfmt=",", disable_numparse=[0, 2, 3]))

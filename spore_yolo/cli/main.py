@@ -13,6 +13,7 @@ from typing import NoReturn
 
 import spore_yolo
 from spore_yolo.cli import (
+    browse,
     demo,
     describe,
     evaluate,
@@ -31,6 +32,7 @@ the way through:
   spore-yolo train-detector --dataset NAME
   spore-yolo train-classifier --run runs/NAME
   spore-yolo evaluate --run runs/NAME --dataset NAME --split test
+  spore-yolo browse --run runs/NAME --dataset NAME
   spore-yolo predict --run runs/NAME --source slides/ --output found/
 
 exit codes: 0 done, 1 the work found a problem, 2 wrong usage
@@ -59,6 +61,7 @@ def build_parser() -> argparse.ArgumentParser:
         train_detector,
         train_classifier,
         evaluate,
+        browse,
         predict,
         pretrain,
     ):

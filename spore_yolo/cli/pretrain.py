@@ -4,8 +4,13 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from spore_yolo.cli.options import Commands, add_command, positive, whole_number
+
+if TYPE_CHECKING:
+    from spore_yolo.training.classifier import ClassifierSettings
+    from spore_yolo.training.detector import TrainingSettings
 
 EXAMPLES = """\
   spore-yolo pretrain --output runs/pretraining
@@ -46,15 +51,50 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Draws, trains, and writes the weights with a record of how they were made."""
     from spore_yolo.files.errors import UsageError
+    from spore_yolo.training import classifier, detector
 
     output: Path = arguments.output
     if output.exists() and any(output.iterdir()):
         raise UsageError(f"--output: {output} exists and is not empty; choose another folder")
+    # What the classifier cannot do must not show only when the detector is done.
+    detector.check_settings(detector_settings(arguments))
+    classifier.check_settings(classifier_settings(arguments))
     output.mkdir(parents=True, exist_ok=True)
     if arguments.part in (None, "detector"):
         pretrain_detector(arguments, output)
     if arguments.part in (None, "classifier"):
         pretrain_classifier(arguments, output)
+
+
+def detector_settings(arguments: argparse.Namespace) -> TrainingSettings:
+    """How the detector is trained."""
+    from spore_yolo.training.detector import TrainingSettings
+    from spore_yolo.training.starting import SCRATCH
+
+    return TrainingSettings(
+        weights=arguments.weights or SCRATCH,
+        tile_size=arguments.tile_size,
+        minutes=arguments.minutes,
+        batch=arguments.batch,
+        device=arguments.device,
+        seed=arguments.seed,
+        extra={"mosaic": 0.0},
+    )
+
+
+def classifier_settings(arguments: argparse.Namespace) -> ClassifierSettings:
+    """How the classifier is trained."""
+    from spore_yolo.training.classifier import ClassifierSettings
+    from spore_yolo.training.starting import SCRATCH
+
+    return ClassifierSettings(
+        weights=SCRATCH,
+        crop_size=arguments.crop_size,
+        minutes=arguments.classifier_minutes,
+        device=arguments.device,
+        seed=arguments.seed,
+        extra={"val": True},
+    )
 
 
 def pretrain_detector(arguments: argparse.Namespace, output: Path) -> None:
@@ -63,24 +103,12 @@ def pretrain_detector(arguments: argparse.Namespace, output: Path) -> None:
 
     from spore_yolo.dataset.pretraining import draw_tiles
     from spore_yolo.training.checkpoint import finish_checkpoint
-    from spore_yolo.training.detector import TrainingSettings, train_detector
-    from spore_yolo.training.starting import SCRATCH, shipped_weights
+    from spore_yolo.training.detector import train_detector
+    from spore_yolo.training.starting import shipped_weights
 
     counts = (arguments.tiles, max(64, arguments.tiles // 20))
     tiles = draw_tiles(output / "tiles", counts, arguments.tile_size, arguments.seed)
-    trained = train_detector(
-        TrainingSettings(
-            weights=arguments.weights or SCRATCH,
-            tile_size=arguments.tile_size,
-            minutes=arguments.minutes,
-            batch=arguments.batch,
-            device=arguments.device,
-            seed=arguments.seed,
-            extra={"mosaic": 0.0},
-        ),
-        tiles,
-        output,
-    )
+    trained = train_detector(detector_settings(arguments), tiles, output)
     target = output / shipped_weights(classifier=False).name
     finish_checkpoint(trained.checkpoint, target, 640)
     figures = _last_row(output / "detector" / "results.csv")
@@ -103,23 +131,12 @@ def pretrain_classifier(arguments: argparse.Namespace, output: Path) -> None:
 
     from spore_yolo.dataset.pretraining import draw_crops
     from spore_yolo.training.checkpoint import finish_checkpoint
-    from spore_yolo.training.classifier import ClassifierSettings, train_classifier
-    from spore_yolo.training.starting import SCRATCH, shipped_weights
+    from spore_yolo.training.classifier import train_classifier
+    from spore_yolo.training.starting import shipped_weights
 
     counts = (arguments.fields, max(16, arguments.fields // 20))
     crops = draw_crops(output / "crops", arguments.taxa, counts, (0.05, 0.5), arguments.crop_size, arguments.seed)
-    trained = train_classifier(
-        ClassifierSettings(
-            weights=SCRATCH,
-            crop_size=arguments.crop_size,
-            minutes=arguments.classifier_minutes,
-            device=arguments.device,
-            seed=arguments.seed,
-            extra={"val": True},
-        ),
-        crops,
-        output / "classifier",
-    )
+    trained = train_classifier(classifier_settings(arguments), crops, output / "classifier")
     target = output / shipped_weights(classifier=True).name
     finish_checkpoint(trained.checkpoint, target, arguments.crop_size, "classify", crops.classes)
     figures = _last_row(output / "classifier" / "results.csv")

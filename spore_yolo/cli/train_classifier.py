@@ -45,7 +45,7 @@ def add_parser(commands: Commands) -> None:
     add_weights(parser)
     length = parser.add_mutually_exclusive_group()
     length.add_argument("--epochs", type=whole_number, default=30, help="default: %(default)s")
-    length.add_argument("--minutes", type=positive, help="train for so long instead, the tries included")
+    length.add_argument("--minutes", type=positive, help="train for so long instead; each try takes a tenth of it more")
     parser.add_argument(
         "--margin",
         type=zero_or_more,
@@ -81,6 +81,11 @@ def run(arguments: argparse.Namespace) -> None:
         if dataset is None:
             from spore_yolo.cli.detector_run import read_options
 
+            if not (folder / "run.json").is_file():
+                raise UsageError(
+                    f"--run: {folder} is no run of train-detector (no run.json); if it holds a pair all the same, say"
+                    " with --dataset what its detector was trained on"
+                )
             options = read_options(folder)
             dataset = options.dataset
             register = options.datasets if register == Path("datasets.yaml") else register

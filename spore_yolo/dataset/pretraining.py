@@ -24,7 +24,7 @@ from spore_yolo.inference.manifest import DEBRIS
 SPLITS = ("train", "val")
 
 TAXA_TOGETHER = 5
-"""Taxa on one field that crops are cut from."""
+"""Taxa on one field that crops are cut from, where there are so many."""
 
 CLASSIFIER_FIELDS = 10_000_000
 """Numbers of the fields that crops are cut from begin here, so that they are other fields than the detector's tiles."""
@@ -110,7 +110,7 @@ def _draw_crops(
 ) -> int:
     number, split = job
     rng = pretraining_rng(seed, CLASSIFIER_FIELDS + number)
-    chosen = rng.choice(len(taxa), TAXA_TOGETHER, replace=False)
+    chosen = rng.choice(len(taxa), min(TAXA_TOGETHER, len(taxa)), replace=False)
     # Light, stain and clutter of any scene; its own taxa are not used.
     _, style = random_scene(rng)
     counts = {taxa[index].name: int(rng.integers(1, 7)) for index in chosen}

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from spore_yolo.evaluation.confusion import BACKGROUND
-from spore_yolo.evaluation.fiftyone_views import add_views, set_appearance
+from spore_yolo.evaluation.fiftyone_views import EVAL, EVAL_ANY, add_views, set_appearance
 from spore_yolo.evaluation.scoring import (
     SPORE,
     Scored,
@@ -24,21 +24,28 @@ from spore_yolo.evaluation.scoring import (
 from spore_yolo.inference.manifest import OperatingPoint, called
 from spore_yolo.labels.table import COORDINATES
 
-EVAL, EVAL_ANY = "eval", "eval_any"
-"""Keys of the evaluations: class by class, and without regard to class."""
-
+_OUTCOMES = {
+    f"{key}{suffix}": kind
+    for key in (EVAL, EVAL_ANY)
+    for suffix, kind in {"": "StringField", "_id": "StringField", "_iou": "FloatField"}.items()
+}
 _SIZE = {"size": "StringField", "side_px": "FloatField", "side_um": "FloatField"}
 _LABELLED = _SIZE | {"class_boxes": "IntField", "ignored": "BooleanField"}
 _FOUND = _SIZE | {"detector_class": "StringField", "detector_score": "FloatField", "class_score": "FloatField"}
+_ON_IGNORED = {"on_ignored": "BooleanField", "on_ignored_any": "BooleanField"}
 BOX_FIELDS = {
-    "ground_truth": _LABELLED,
+    "ground_truth": _LABELLED | _OUTCOMES,
     "ignored": _LABELLED,
-    "predictions": _FOUND | {"on_ignored": "BooleanField", "on_ignored_any": "BooleanField", "labelled": "StringField"},
+    "predictions": _FOUND | _ON_IGNORED | {"labelled": "StringField"} | _OUTCOMES,
     "candidates": _FOUND | {"called": "StringField"},
 }
 """The fields that hold boxes, and what each box bears besides label, box and confidence."""
 
-SAMPLE_FIELDS = {"slide": "StringField", "split": "StringField", "group": "StringField", "labelled": "IntField"}
+SAMPLE_FIELDS = {
+    **{"slide": "StringField", "split": "StringField", "group": "StringField"},
+    **{"boxes": "IntField", "um_per_px": "FloatField"},
+    **{f"{key}_{outcome}": "IntField" for key in (EVAL, EVAL_ANY) for outcome in ("tp", "fp", "fn")},
+}
 
 
 @dataclass(frozen=True)
@@ -76,7 +83,7 @@ def build_dataset(fiftyone: Any, name: str, shown: Shown) -> Any:
     against the truth, twice: :data:`EVAL` class by class, :data:`EVAL_ANY` without regard to class.
 
     Predictions on ignored boxes count in nothing, and their ``eval`` is ``ignored``. FiftyOne's own way, crowds, does
-    not do: it counts what lies on a crowd as found, knows crowds of the same class only, and prefers some to real boxes.
+    not do: it counts what lies on a crowd as found, knows crowds of one class only, and may take a crowd before a box.
 
     Args:
         fiftyone: The module; see :func:`spore_yolo.evaluation.fiftyone_database.own_fiftyone`.
@@ -87,14 +94,7 @@ def build_dataset(fiftyone: Any, name: str, shown: Shown) -> Any:
         The ``fiftyone.Dataset``.
     """
     dataset = fiftyone.Dataset(name, overwrite=True)
-    for path, kind in SAMPLE_FIELDS.items():
-        dataset.add_sample_field(path, getattr(fiftyone, kind))
-    for path in ("present", "reported"):
-        dataset.add_sample_field(path, fiftyone.ListField, subfield=fiftyone.StringField)
-    for path, attributes in BOX_FIELDS.items():
-        dataset.add_sample_field(path, fiftyone.EmbeddedDocumentField, embedded_doc_type=fiftyone.Detections)
-        for attribute, kind in attributes.items():
-            dataset.add_sample_field(f"{path}.detections.{attribute}", getattr(fiftyone, kind))
+    _declare_fields(fiftyone, dataset)
     scored, tables = _tables(shown)
     ids = dataset.add_samples(_samples(fiftyone, shown, scored), progress=False)
     for path, table in tables.items():
@@ -115,6 +115,26 @@ def build_dataset(fiftyone: Any, name: str, shown: Shown) -> Any:
     return dataset
 
 
+def _declare_fields(fiftyone: Any, dataset: Any) -> None:
+    for path, kind in SAMPLE_FIELDS.items():
+        dataset.add_sample_field(path, getattr(fiftyone, kind))
+    for path in ("present", "reported"):
+        dataset.add_sample_field(path, fiftyone.ListField, subfield=fiftyone.StringField)
+    for path, attributes in BOX_FIELDS.items():
+        # All at once: declared one by one they take as long as everything else.
+        borne = [{"name": attribute, "ftype": getattr(fiftyone, kind)} for attribute, kind in attributes.items()]
+        boxes = {
+            "name": "detections",
+            "ftype": fiftyone.ListField,
+            "subfield": fiftyone.EmbeddedDocumentField,
+            "embedded_doc_type": fiftyone.Detection,
+            "fields": borne,
+        }
+        dataset.add_sample_field(
+            path, fiftyone.EmbeddedDocumentField, embedded_doc_type=fiftyone.Detections, fields=[boxes]
+        )
+
+
 def _samples(fiftyone: Any, shown: Shown, scored: Scored) -> list[Any]:
     """The slides without their boxes."""
     labelled = scored.truth["slide"].value_counts()
@@ -128,7 +148,7 @@ def _samples(fiftyone: Any, shown: Shown, scored: Scored) -> list[Any]:
             slide=row.image,
             split=row.split,
             group=row.group,
-            labelled=int(labelled.get(row.image, 0)),
+            boxes=int(labelled.get(row.image, 0)),
             present=sorted(present.get(row.image, [])),
             reported=sorted(reported.get(row.image, [])),
             um_per_px=None if np.isnan(row.um_per_px) else float(row.um_per_px),
@@ -205,9 +225,7 @@ def _write_boxes(dataset: Any, path: str, table: pd.DataFrame, ids: Mapping[str,
     documents: dict[str, list[dict[str, Any]]] = {slide: [] for slide in ids}
     for slide, *values in zip(table["slide"], *columns.values(), strict=True):
         known = {name: value for name, value in zip(columns, values, strict=True) if value == value}  # NaN is unknown
-        documents[slide].append(
-            {"_id": bson.ObjectId(), "_cls": "Detection", "attributes": {}, "tags": [], **known}
-        )
+        documents[slide].append({"_id": bson.ObjectId(), "_cls": "Detection", "attributes": {}, "tags": [], **known})
     dataset._sample_collection.bulk_write(
         [
             pymongo.UpdateOne(
@@ -253,26 +271,17 @@ def _evaluate(fiftyone: Any, dataset: Any, key: str, leave_out: str, shown: Show
     for path, outcomes in {"ground_truth": truth, "predictions": found}.items():
         ids = dataset.values(f"{path}.detections.id")
         rows = [[outcomes.get(box, ("ignored", "", None, BACKGROUND)) for box in boxes] for boxes in ids]
-        for place, (suffix, kind) in enumerate({"": "String", "_id": "String", "_iou": "Float"}.items()):
-            dataset.add_sample_field(f"{path}.detections.{key}{suffix}", getattr(fiftyone, f"{kind}Field"))
+        for place, suffix in enumerate(("", "_id", "_iou")):
             values = [[row[place] for row in of_slide] for of_slide in rows]
             dataset.set_values(f"{path}.detections.{key}{suffix}", values)
         if path == "predictions" and not classwise:
             dataset.set_values(f"{path}.detections.labelled", [[row[3] for row in of_slide] for of_slide in rows])
-        for outcome in {"tp", "fp", "fn"} & {row[0] for of_slide in rows for row in of_slide}:
-            pass
-    _count(fiftyone, dataset, key)
+    for outcome, path in {"tp": "predictions", "fp": "predictions", "fn": "ground_truth"}.items():
+        outcomes = dataset.values(f"{path}.detections.{key}")
+        dataset.set_values(f"{key}_{outcome}", [of_slide.count(outcome) for of_slide in outcomes])
     method = results.config.build()
     method.register_run(counted, key)
     method.save_run_results(counted, key, results)
-
-
-def _count(fiftyone: Any, dataset: Any, key: str) -> None:
-    """Counts on each slide what was found, what is a false alarm and what was missed."""
-    for outcome, path in {"tp": "predictions", "fp": "predictions", "fn": "ground_truth"}.items():
-        outcomes = dataset.values(f"{path}.detections.{key}")
-        dataset.add_sample_field(f"{key}_{outcome}", fiftyone.IntField)
-        dataset.set_values(f"{key}_{outcome}", [of_slide.count(outcome) for of_slide in outcomes])
 
 
 def _figures(scored: Scored) -> dict[str, Any]:

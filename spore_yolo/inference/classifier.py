@@ -13,7 +13,7 @@ from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.inference.crops import cut_crops
 from spore_yolo.inference.device import torch_device
-from spore_yolo.inference.manifest import ClassifierPart
+from spore_yolo.inference.manifest import DEBRIS, ClassifierPart
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
 
 Floats = npt.NDArray[np.float64]
@@ -115,9 +115,21 @@ class CropNamer:
             boxes: ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide.
 
         Returns:
-            The most probable class of each box, which may be debris, and its calibrated probability, class_score.
+            What each box is named, which may be debris, and the calibrated probability of that, class_score.
         """
+        return self.name(self.probabilities(pixels, boxes))
+
+    def probabilities(self, pixels: npt.NDArray[np.uint8], boxes: Floats) -> Floats:
+        """The calibrated probabilities of all classes, ``(N, C)`` in the order of the part's classes."""
         crops = cut_crops(pixels, boxes, self.part.margin, self.part.crop_size)
-        probabilities = calibrated(self.classifier.log_probabilities(crops), self.part.temperature)
+        return calibrated(self.classifier.log_probabilities(crops), self.part.temperature)
+
+    def name(self, probabilities: Floats) -> tuple[npt.NDArray[np.str_], Floats]:
+        """The names that probabilities ``(N, C)`` give, and how probable each is; see ``debris_from`` of the part."""
         best = probabilities.argmax(axis=1)
+        if DEBRIS in self.part.classes and len(self.part.classes) > 1:
+            debris = self.part.classes.index(DEBRIS)
+            unsure = (best == debris) & (probabilities[:, debris] < self.part.debris_from)
+            others = np.where(np.arange(probabilities.shape[1]) == debris, -1.0, probabilities)
+            best = np.where(unsure, others.argmax(axis=1), best)
         return np.array(self.part.classes, dtype=str)[best], probabilities[np.arange(len(best)), best]

@@ -71,6 +71,8 @@ class ClassifierPart(_Strict):
         crop_size: Side of the classifier's input in pixels.
         margin: How much wider than the box's longer side a crop is, on each side, as a share of that longer side.
         temperature: Divides the logits, so that class_score is a probability.
+        debris_from: A crop whose most probable class is debris is named so only if that probability is at least this;
+            else it gets the most probable of the other classes, whose threshold then decides. 0 is the plain argmax.
     """
 
     file: str
@@ -80,6 +82,7 @@ class ClassifierPart(_Strict):
     crop_size: int = Field(gt=0)
     margin: float = Field(ge=0)
     temperature: float = Field(gt=0)
+    debris_from: float = Field(default=0.0, ge=0, le=1)
 
 
 class PairManifest(_Strict):

@@ -11,7 +11,9 @@ from scipy.special import log_softmax, softmax
 
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.inference import classifier as module
-from spore_yolo.inference.classifier import Classifier, calibrated
+from spore_yolo.inference.classifier import Classifier, CropNamer, calibrated
+from spore_yolo.inference.crops import cut_crops
+from spore_yolo.inference.manifest import ClassifierPart
 
 
 @pytest.fixture(scope="module")
@@ -160,3 +162,28 @@ def test_a_high_temperature_softens_and_a_low_one_sharpens() -> None:
 
 def test_calibrated_nothing() -> None:
     assert calibrated(np.zeros((0, 3)), 1.5).shape == (0, 3)
+
+
+def part(**changes: object) -> ClassifierPart:
+    content: dict[str, object] = {"file": "c.pt", "sha256": "", "model": "yolov8n-cls"}
+    content |= {"classes": ["debris", "rust", "smut"], "crop_size": 32, "margin": 0.25, "temperature": 2.0}
+    return ClassifierPart.model_validate(content | changes)
+
+
+def test_boxes_are_named_as_the_manifest_says(classifier: Classifier, crops: np.ndarray) -> None:
+    # A slide of seven patches side by side, each with its own colour.
+    slide = np.concatenate(list(crops), axis=1)
+    boxes = np.array([(32 * n + 6, 6, 32 * n + 26, 20) for n in range(7)], dtype=np.float64)
+    names, scores = CropNamer(classifier, part()).classify(slide, boxes)
+    seen = classifier.log_probabilities(cut_crops(slide, boxes, 0.25, 32))
+    expected = softmax(seen / 2.0, axis=1)
+    assert scores == pytest.approx(expected.max(axis=1))
+    assert names.tolist() == [["debris", "rust", "smut"][place] for place in expected.argmax(axis=1)]
+    # Another margin shows it more of the neighbours.
+    _, others = CropNamer(classifier, part(margin=1.0)).classify(slide, boxes)
+    assert np.abs(others - scores).max() > 1e-3
+
+
+def test_no_boxes_are_no_names(classifier: Classifier, crops: np.ndarray) -> None:
+    names, scores = CropNamer(classifier, part()).classify(crops[0], np.zeros((0, 4)))
+    assert (names.shape, scores.shape) == ((0,), (0,))

@@ -1,0 +1,139 @@
+"""``spore-yolo browse``: the App of FiftyOne on labels and on what a pair found."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import re
+import sys
+import webbrowser
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from spore_yolo.cli.options import Commands, add_command, add_pair, add_register, candidate_score, chosen_pair
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from spore_yolo.dataset.store import Dataset
+
+EXAMPLES = """\
+  spore-yolo browse --run runs/magnaporthe --dataset magnaporthe
+  spore-yolo browse --pair pairs/rust --dataset rust --split test --no-browser
+"""
+
+
+def add_parser(commands: Commands) -> None:
+    """Adds the command to the program."""
+    parser = add_command(
+        commands, "browse", "Look at labels, detections, misses and false alarms in the browser (FiftyOne).", EXAMPLES
+    )
+    add_pair(parser)
+    parser.add_argument("--dataset", help="the dataset's name; without it the registered ones are listed")
+    parser.add_argument(
+        "--split", default="all", choices=["all", "train", "val", "test", "calibration"], help="default: %(default)s"
+    )
+    parser.add_argument(
+        "--at",
+        type=candidate_score,
+        metavar="SCORE",
+        help="lowest detector_score instead of the stored one; thresholds on class_score stay",
+    )
+    parser.add_argument("--port", type=port_number, help="default: the first free one from 5151 on")
+    parser.add_argument(
+        "--address",
+        default="127.0.0.1",
+        help="where to listen (default: %(default)s, this machine only; whoever reaches another can read your files)",
+    )
+    parser.add_argument("--no-browser", action="store_true", help="only say the address")
+    parser.add_argument("--device", help="cpu, 0, mps (default: a GPU where there is one)")
+    add_register(parser)
+    parser.set_defaults(run=run)
+
+
+def port_number(text: str) -> int:
+    """A port, for argparse."""
+    value = int(text)
+    if not 1 <= value <= 65535:
+        raise argparse.ArgumentTypeError(f"expected a port from 1 to 65535, found {text}")
+    return value
+
+
+def run(arguments: argparse.Namespace) -> None:
+    """Looks at the slides or remembers, builds the dataset, and serves the App until it is stopped."""
+    from spore_yolo.cli.evaluate import comparable
+    from spore_yolo.cli.remembering import look_once
+    from spore_yolo.dataset.store import load_dataset
+    from spore_yolo.evaluation.fiftyone_app import listen, serve_app, url_of
+    from spore_yolo.evaluation.fiftyone_database import own_fiftyone
+    from spore_yolo.evaluation.fiftyone_dataset import Shown, build_dataset
+    from spore_yolo.evaluation.scoring import SPORE
+    from spore_yolo.inference.manifest import read_manifest
+    from spore_yolo.inference.pair import pair_folder, read_trained_on
+
+    dataset = load_dataset(arguments.dataset, arguments.datasets)
+    images, boxes = _chosen(dataset, arguments.split)
+    folder = pair_folder(chosen_pair(arguments))
+    manifest = read_manifest(folder)
+    boxes, merged = comparable(boxes, dataset, manifest)
+    point = manifest.operating_point
+    if arguments.at is not None:
+        point = point.model_copy(update={"detector": arguments.at})
+    listener = listen(arguments.address, arguments.port)
+    looked = look_once(folder, manifest, dataset, images, arguments.split, arguments.device)
+    if looked.since:
+        print(f"candidates of {len(images):,} slides: as the pair found them on {looked.since}, from {looked.place}")
+    for warning in looked.warnings:
+        print(warning)
+    seen = int(images["sha256"].isin(read_trained_on(folder)).sum())
+    if seen:
+        print(f"note: {seen:,} of these slides trained the pair or chose its operating point; it knows them")
+    classes = [SPORE] if merged else manifest.classes
+    shown = Shown(
+        candidates=looked.candidates,
+        boxes=boxes,
+        images=images,
+        files=looked.files,
+        classes=classes,
+        targets=[] if merged else (dataset.targets or manifest.targets),
+        point=point,
+        info={"dataset": dataset.name, "split": arguments.split, "pair": str(folder), "warnings": looked.warnings},
+    )
+    name = dataset_name(dataset.name, folder)
+    print("starting FiftyOne …", flush=True)
+    with own_fiftyone() as fiftyone:
+        print(f"matching {len(boxes):,} labelled boxes and what was found on {len(images):,} slides …", flush=True)
+        built = build_dataset(fiftyone, name, shown)
+        views = built.list_saved_views()
+        url = url_of(listener, name)
+
+        def ready() -> None:
+            print(f"saved views: {', '.join(views)}")
+            print(f"\n{url}\n\nthe App is there until Ctrl-C stops it", flush=True)
+            if not arguments.no_browser and _has_display():
+                webbrowser.open(url)
+
+        serve_app(listener, ready)
+    print("stopped; nothing was left running")
+
+
+def dataset_name(dataset: str, folder: Path) -> str:
+    """The name of the dataset in FiftyOne, of letters, digits and hyphens: it stands in the address."""
+    place = folder.resolve()
+    pair = place.parent.name if place.name == "pair" else place.name
+    return re.sub("[^a-z0-9]+", "-", f"spore-yolo-{dataset}-{pair}".lower()).strip("-")[:100]
+
+
+def _chosen(dataset: Dataset, split: str) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Images and boxes of one split, or of all; spare variants of an image are none."""
+    from spore_yolo.dataset.split import SPLITS
+
+    if split != "all":
+        return dataset.split(split)
+    images = dataset.images[dataset.images["split"].isin(SPLITS)]
+    return images, dataset.boxes[dataset.boxes["image"].isin(images["image"])]
+
+
+def _has_display() -> bool:
+    """Whether a browser can show; without a screen Python would start one of text, in this very terminal."""
+    return sys.platform in ("darwin", "win32") or bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
