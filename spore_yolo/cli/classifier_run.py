@@ -307,9 +307,10 @@ def _complete_pair(
     dataset, old = material.dataset, pair.manifest
     assert material.candidates is not None
     images, boxes = dataset.split("val")
-    namer, candidates, chosen = _choose_point(material, CropNamer(Classifier(checkpoint, options.device), part))
-    evaluation = evaluate_candidates(candidates, boxes, images, dataset.classes, chosen.point)
     alone = old.figures.get("detector_alone") or {"threshold": old.operating_point.detector}
+    namer = CropNamer(Classifier(checkpoint, options.device), part)
+    namer, candidates, chosen = _choose_point(material, namer, float(alone["threshold"]))
+    evaluation = evaluate_candidates(candidates, boxes, images, dataset.classes, chosen.point)
     manifest = PairManifest(
         pair_version=old.pair_version,
         classes=dataset.classes,
@@ -337,8 +338,15 @@ def _complete_pair(
         print(note)
 
 
-def _choose_point(material: Material, namer: CropNamer) -> tuple[CropNamer, pd.DataFrame, ChosenPairPoint]:
+def _choose_point(
+    material: Material, namer: CropNamer, alone: float
+) -> tuple[CropNamer, pd.DataFrame, ChosenPairPoint]:
     """Chooses on validation how sure the classifier must be of debris, and the thresholds that go with it.
+
+    Args:
+        material: What the run works on.
+        namer: The classifier.
+        alone: The detector's own threshold; it is tried too, so that the pair does not fall behind its detector.
 
     Returns:
         The classifier with the choice, the candidates as it names them, and the operating point.
@@ -357,7 +365,7 @@ def _choose_point(material: Material, namer: CropNamer) -> tuple[CropNamer, pd.D
     for debris_from in DEBRIS_FROM:
         tried = replace(namer, part=namer.part.model_copy(update={"debris_from": debris_from}))
         candidates = joined(_named(part, *tried.name(share)) for part, share in zip(rows, probabilities, strict=True))
-        chosen = choose_pair_point(candidates, boxes, images, dataset.classes, dataset.targets)
+        chosen = choose_pair_point(candidates, boxes, images, dataset.classes, dataset.targets, also=[alone])
         if best is None or _better(chosen, best[2]):
             best = tried, candidates, chosen
     assert best is not None

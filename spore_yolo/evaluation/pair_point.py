@@ -27,8 +27,32 @@ from spore_yolo.labels.table import COORDINATES
 DEFAULT_CLASS_THRESHOLD = 0.5
 """For a class of which validation shows nothing found: as likely as not."""
 
-DETECTOR_THRESHOLDS = 20
-"""How many thresholds on detector_score are tried, besides the lowest that there is."""
+GIVEN_UP = (
+    0,
+    0.0025,
+    0.005,
+    0.01,
+    0.015,
+    0.02,
+    0.03,
+    0.04,
+    0.05,
+    0.075,
+    0.1,
+    0.15,
+    0.2,
+    0.3,
+    0.4,
+    0.5,
+    0.6,
+    0.7,
+    0.8,
+    0.9,
+)
+"""The thresholds on detector_score that are tried give up these shares of the boxes that candidates find.
+
+They lie close where little is given up: that is where the highest recall is.
+"""
 
 IOU = 0.5
 
@@ -80,6 +104,7 @@ def choose_pair_point(
     classes: Sequence[str],
     targets: Sequence[str],
     min_precision: float = MIN_PRECISION,
+    also: Sequence[float] = (),
 ) -> ChosenPairPoint:
     """The thresholds of highest recall at a wanted precision.
 
@@ -90,9 +115,9 @@ def choose_pair_point(
     threshold is taken at which most of the wanted classes reach the precision; of those the one with the highest mean
     recall over the wanted classes, then with the highest mean precision, then the highest threshold.
 
-    The detector thresholds are 0.01, where candidates begin, and 20 quantiles of the detector_score of candidates that
-    find a box. For each of them the curve over class_score is exact: what filtering and then matching, ranked by score,
-    would give at every one of its points.
+    The detector thresholds are 0.01, where candidates begin, those that give up :data:`GIVEN_UP` of the boxes that
+    candidates find, and ``also``. For each of them the curve over class_score is exact: what filtering and then
+    matching, ranked by score, would give at every one of its points.
 
     Args:
         candidates: Columns of ``candidates.csv``.
@@ -102,6 +127,7 @@ def choose_pair_point(
         targets: The wanted classes; all of them if empty. Those without labelled boxes have no say; if no target has
             any, all classes do.
         min_precision: The wanted precision.
+        also: More thresholds on detector_score to try, such as the detector's own.
     """
     ignored = {name: part[COORDINATES].to_numpy() for name, part in boxes[boxes["ignored"]].groupby("image")}
     labelled = boxes[~boxes["ignored"]]
@@ -114,7 +140,7 @@ def choose_pair_point(
     best: dict[str, ChosenPoint] = {}
     best_key = (-1, -1.0, -1.0)
     best_threshold = CANDIDATE_SCORE
-    for threshold in _detector_thresholds(candidates, boxes, images, wanted):
+    for threshold in _detector_thresholds(candidates, boxes, images, wanted, also):
         points = {name: _class_point(contests[name].curve(threshold), min_precision) for name in classes}
         chosen = [points[name] for name in wanted]
         key = (
@@ -153,16 +179,19 @@ def _class_point(curve: Curve, min_precision: float) -> ChosenPoint:
 
 
 def _detector_thresholds(
-    candidates: pd.DataFrame, boxes: pd.DataFrame, images: pd.DataFrame, classes: Sequence[str]
+    candidates: pd.DataFrame,
+    boxes: pd.DataFrame,
+    images: pd.DataFrame,
+    classes: Sequence[str],
+    also: Sequence[float],
 ) -> list[float]:
     """The thresholds to try, falling."""
     labelled = boxes[boxes["class"].isin(list(classes)) | boxes["ignored"]]
     scored = score_candidates(candidates, labelled, images, classes, IOU)
     found = scored.candidates.loc[scored.candidates["truth"] >= 0, "detector_score"].to_numpy(dtype=np.float64)
-    thresholds = {CANDIDATE_SCORE}
+    thresholds = {CANDIDATE_SCORE, *also}
     if len(found):
-        shares = np.linspace(0, 1, DETECTOR_THRESHOLDS, endpoint=False)
-        thresholds |= set(rounded_down(np.quantile(found, shares, method="lower")).tolist())
+        thresholds |= set(rounded_down(np.quantile(found, GIVEN_UP, method="lower")).tolist())
     return sorted(thresholds, reverse=True)
 
 

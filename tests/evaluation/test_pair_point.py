@@ -10,7 +10,7 @@ from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from spore_yolo.evaluation.operating_point import rounded_down
-from spore_yolo.evaluation.pair_point import DEFAULT_CLASS_THRESHOLD, choose_pair_point
+from spore_yolo.evaluation.pair_point import DEFAULT_CLASS_THRESHOLD, GIVEN_UP, choose_pair_point
 from spore_yolo.evaluation.scoring import Scored, detections_of, score_candidates
 from spore_yolo.inference.detector import CANDIDATE_SCORE
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
@@ -65,7 +65,7 @@ def best_by_trying_everything(
     found = everything.candidates.loc[everything.candidates["truth"] >= 0, "detector_score"].to_numpy()
     grid = {CANDIDATE_SCORE}
     if len(found):
-        grid |= set(rounded_down(np.quantile(found, np.arange(20) / 20, method="lower")))
+        grid |= set(rounded_down(np.quantile(found, GIVEN_UP, method="lower")))
     points_of = {name: all_points(candidates[candidates["class"] == name], boxes, name, grid) for name in wanted}
     keys = []
     for threshold in grid:
