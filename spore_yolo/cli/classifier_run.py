@@ -51,6 +51,9 @@ MARGINS = (0.25, 0.1, 0.5)
 CROP_SIZES = (32, 224)
 """Smallest and largest crop size that is tried."""
 
+LARGE_WINDOW = 96
+"""A window of more pixels is tried at half its size too, not at twice."""
+
 DEBRIS_FROM = (0.0, 0.7, 0.8, 0.9, 0.95)
 """How sure the classifier may have to be of debris before a candidate is thrown out; 0 is the plain argmax.
 
@@ -60,6 +63,9 @@ surely debris may be thrown out, and the thresholds of the classes decide on the
 
 TRY_SHARE = 4
 """A try takes a fourth of the epochs (or, by the clock, a tenth of the minutes)."""
+
+TRY_DRAWN = 2_000
+"""Most crops that an epoch of a try draws: enough to tell sizes apart, and large crops cost their time on a CPU."""
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
@@ -85,15 +91,15 @@ class ClassifierOptions:
     def training(self, crop_size: int) -> ClassifierSettings:
         """The part that the training needs."""
         return ClassifierSettings(
-            self.model,
-            self.weights,
-            crop_size,
-            self.epochs,
-            self.minutes,
-            self.batch,
-            self.device,
-            self.seed,
-            self.ultralytics,
+            model=self.model,
+            weights=self.weights,
+            crop_size=crop_size,
+            epochs=self.epochs,
+            minutes=self.minutes,
+            batch=self.batch,
+            device=self.device,
+            seed=self.seed,
+            extra=self.ultralytics,
         )
 
 
@@ -181,21 +187,21 @@ def _choose_look(material: Material, options: ClassifierOptions, work: Path) -> 
 
 
 def usual_crop_sizes(crops: pd.DataFrame, margin: float) -> list[int]:
-    """The crop sizes that are worth a try: the median window's own, and twice that.
+    """The crop sizes that are worth a try: the median window's own, and twice that or, where it is large, half of it.
 
     Args:
         crops: The crops to train on.
         margin: Context on each side, as a share of the box's longer side.
 
     Returns:
-        One or two multiples of 32 between 32 and 224. Enlarging a spore of 20 pixels to 224 adds no detail that the
-        microscope did not give, at a hundred times the cost.
+        One or two multiples of 32 between 32 and 224, rising. Enlarging a spore of 20 pixels to 224 adds no detail that
+        the microscope did not give, at a hundred times the cost.
     """
     windows = crop_windows(crops[COORDINATES].to_numpy(dtype=np.float64), margin)
     side = float(np.median(windows[:, 2] - windows[:, 0]))
     low, high = CROP_SIZES
-    sizes = [min(high, max(low, STRIDE * math.ceil(side * factor / STRIDE))) for factor in (1, 2)]
-    return sorted(set(sizes))
+    factors = (1.0, 2.0) if side <= LARGE_WINDOW else (0.5, 1.0)
+    return sorted({min(high, max(low, STRIDE * math.ceil(side * factor / STRIDE))) for factor in factors})
 
 
 def _try(material: Material, options: ClassifierOptions, work: Path, look: Look) -> Look:
@@ -208,6 +214,7 @@ def _try(material: Material, options: ClassifierOptions, work: Path, look: Look)
     short = replace(
         options.training(look.crop_size),
         epochs=max(2, options.epochs // TRY_SHARE),
+        most_drawn=TRY_DRAWN,
         minutes=None if options.minutes is None else options.minutes / 10,
     )
     trained = train_classifier(short, crops, place / "training", quiet=True)

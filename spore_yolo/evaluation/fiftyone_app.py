@@ -80,9 +80,20 @@ def serve_app(listener: socket.socket, ready: Callable[[], None]) -> None:
     config.errorlog = None
     config.graceful_timeout = 1
     config.bind = [f"fd://{listener.detach()}"]
+
+    async def serve() -> None:
+        asyncio.get_running_loop().set_exception_handler(_tell_of_errors)
+        # It takes both signals for itself while it serves, and returns after either.
+        await hypercorn.serve(with_policy(app), config)
+
     ready()
-    # It takes both signals for itself while it serves, and returns after either.
-    asyncio.run(hypercorn.serve(with_policy(app), config))
+    asyncio.run(serve())
+
+
+def _tell_of_errors(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+    """Python 3.11 takes it for an error that connections are cut at the end."""
+    if not isinstance(context.get("exception"), asyncio.CancelledError):
+        loop.default_exception_handler(context)
 
 
 def with_policy(app: Any) -> Any:

@@ -41,7 +41,7 @@ def own_fiftyone() -> Iterator[Any]:
     if "fiftyone" in sys.modules:
         raise SporeYoloError("FiftyOne was imported before with another database; use a process of its own")
     command = [find_mongod()]
-    folder = Path(tempfile.mkdtemp(prefix="spore-yolo-"))
+    folder = Path(tempfile.mkdtemp(prefix="spore-yolo-browse-"))
     path = folder / "database.sock"
     if len(os.fsencode(path)) > MAX_SOCKET_PATH:
         folder.rmdir()

@@ -70,7 +70,8 @@ def add_views(fiftyone: Any, dataset: Any, classes: Sequence[str], targets: Sequ
         "All labelled boxes, rare classes first; the sidebar counts classes, sizes, splits and groups",
     )
     save("groups", dataset.group_by("group"), "A slide a group; open one to go through its slides")
-    for split in sorted(dataset.distinct("split")):
+    splits = sorted(dataset.distinct("split"))
+    for split in splits if len(splits) > 1 else []:
         save(f"split {split}", dataset.match(field("split") == split), f"The slides of {split}")
     for name in classes if len(classes) <= FEW_CLASSES else []:
         save(

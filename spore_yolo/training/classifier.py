@@ -47,6 +47,7 @@ class ClassifierSettings:
         weights: What to start from; see :func:`spore_yolo.training.starting.starting_model`.
         crop_size: Side of a crop in pixels, a multiple of 32.
         epochs: Number of epochs.
+        most_drawn: Most crops that an epoch draws.
         minutes: Train for so long instead.
         batch: Crops a step.
         device: As torch takes it (``cpu``, ``0``, ``mps``); ``None`` chooses.
@@ -59,6 +60,7 @@ class ClassifierSettings:
     crop_size: int = 64
     epochs: int = 30
     minutes: float | None = None
+    most_drawn: int = 20_000
     batch: int = 64
     device: str | None = None
     seed: int = 0
@@ -111,6 +113,10 @@ def train_classifier(
     def note_progress(trainer: Any) -> None:
         seen["crops"] = trainer.crops_seen
 
+    def limit_epoch(trainer: Any) -> None:
+        trainer.most_drawn = settings.most_drawn
+
+    model.add_callback("on_pretrain_routine_start", limit_epoch)
     model.add_callback("on_train_epoch_end", note_progress)
     began = time.monotonic()
     arguments = {

@@ -21,9 +21,6 @@ Drawn equally often, a class with a dozen crops is learnt by heart; as they come
 between.
 """
 
-MAX_DRAWN = 20_000
-"""Most crops that an epoch draws."""
-
 
 def sampling_weights(targets: Sequence[int], balance: float = BALANCE) -> torch.Tensor:
     """How likely each crop is to be drawn.
@@ -45,6 +42,7 @@ class CropTrainer(ClassificationTrainer):  # type: ignore[misc, unused-ignore]
 
     crops_seen = 0
     balance = BALANCE
+    most_drawn = 20_000
 
     def _setup_train(self) -> None:
         """As the original, but on a CPU every core computes: Ultralytics leaves one idle, which is half of two."""
@@ -57,7 +55,7 @@ class CropTrainer(ClassificationTrainer):  # type: ignore[misc, unused-ignore]
         loader: Any = super().get_dataloader(dataset_path, batch_size, rank, mode)
         if mode == "train" and rank == -1:
             weights = sampling_weights([sample[1] for sample in loader.dataset.samples], self.balance)
-            drawn = min(MAX_DRAWN, len(weights))
+            drawn = min(self.most_drawn, len(weights))
             # At 32 pixels a last batch of a single crop gives batch normalisation nothing to divide by.
             drawn -= drawn % loader.batch_size == 1
             sampler = WeightedRandomSampler(weights.tolist(), drawn)

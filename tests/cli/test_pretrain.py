@@ -38,7 +38,10 @@ def trainings(
         seen["detector"] = {"settings": settings, "tiles": tiles, "files": len(list(folder.rglob("*.jpg")))}
         write_results(
             folder / "detector",
-            [{"metrics/mAP50(B)": 0.1, "metrics/recall(B)": 0.2}, {"metrics/mAP50(B)": 0.51239, "metrics/recall(B)": 0.5}],
+            [
+                {"metrics/mAP50(B)": 0.1, "metrics/recall(B)": 0.2},
+                {"metrics/mAP50(B)": 0.51239, "metrics/recall(B)": 0.5},
+            ],
         )
         return detector.TrainedDetector(untrained_checkpoint, "scratch", 123, 90.0, 2)
 

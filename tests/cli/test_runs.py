@@ -48,9 +48,9 @@ def test_a_new_run(tmp_path: Path, force: bool, there: bool) -> None:
 
 
 def test_a_run_is_replaced_with_force_only(old_run: Path) -> None:
-    with pytest.raises(UsageError, match="take another --name, go on with --resume, or replace it with --force"):
-        with in_place_of(old_run, False, begun):
-            pytest.fail("the block must not run")
+    message = "take another --name, go on with --resume, or replace it with --force"
+    with pytest.raises(UsageError, match=message), in_place_of(old_run, False, begun):
+        pytest.fail("the block must not run")
     assert content(old_run) == OLD
     with in_place_of(old_run, True, begun):
         assert content(old_run) == {}

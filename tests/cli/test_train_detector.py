@@ -1,13 +1,16 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
+import yaml
 
-from spore_yolo.cli.train_detector import parse_settings
+from spore_yolo.cli.options import parse_settings
 from spore_yolo.files.errors import UsageError
 
 Run = Callable[..., tuple[int, str, str]]
@@ -29,6 +32,7 @@ def test_settings_are_what_they_look_like() -> None:
         pytest.param("mosaic", "expected key=value", id="no value"),
         pytest.param("--x=1", "expected key=value", id="an option"),
         pytest.param("imgsz=320", "say it with --tile-size", id="ours to say"),
+        pytest.param("nbs=64", "not free", id="not free"),
         pytest.param("freeze=[", "the value cannot be read", id="not YAML"),
     ],
 )
@@ -95,3 +99,57 @@ def test_resume_takes_no_other_options(imported: Run) -> None:
     code, _, err = imported("train-detector", "--resume", "--name", "toy", "--minutes", "5", "mosaic=0")
     assert code == 2
     assert "leave out --minutes, mosaic=0" in err
+
+
+@pytest.fixture
+def stand_in(monkeypatch: pytest.MonkeyPatch, untrained_checkpoint: Path, spot_detector: None) -> list[Any]:
+    """In place of the training a detector that finds dark spots; notes the settings that it was given."""
+    from spore_yolo.cli import detector_run
+    from spore_yolo.training.detector import TrainedDetector
+
+    seen: list[Any] = []
+
+    def train(settings: Any, tiles: Any, folder: Path, resume: bool) -> TrainedDetector:
+        seen.append(settings)
+        return TrainedDetector(untrained_checkpoint, "a stand-in", 1234, 90.0, 3)
+
+    monkeypatch.setattr(detector_run, "train_detector", train)
+    return seen
+
+
+def test_a_detector_becomes_a_pair(imported: Run, stand_in: list[Any], tmp_path: Path) -> None:
+    options = ["--one-class", "--tile-size", "96", "--weights", "sample", "--seed", "5"]
+    code, out, err = imported("train-detector", "--dataset", "toy", *options)
+    assert code == 0, err
+    assert (stand_in[0].weights, stand_in[0].seed) == ("sample", 5)
+    run = tmp_path / "runs" / "toy"
+    content = yaml.safe_load((run / "pair" / "pair.yaml").read_text())
+    assert content["pair_version"] == 2
+    assert content["classes"] == content["detector"]["classes"] == ["spore"]
+    assert content["classifier"] is None
+    assert set(content["made"]) == {"detector"}, "the classifier's part comes later"
+    made = content["made"]["detector"]
+    fingerprint = json.loads((tmp_path / "data" / "toy" / "manifest.json").read_text())["fingerprint"]
+    assert (made["dataset"], made["dataset_fingerprint"], made["seed"]) == ("toy", fingerprint, 5)
+    assert (made["start"], made["images_seen"], made["epochs"], made["minutes"]) == ("a stand-in", 1234, 3, 1.5)
+    assert str(tmp_path) not in (run / "pair" / "pair.yaml").read_text()
+    point, figures = content["operating_point"], content["figures"]
+    assert point == {"class": {}, "detector": pytest.approx(0.9, abs=1e-4)}
+    assert (figures["split"], figures["slides"], figures["recall"], figures["precision"]) == ("val", 2, 1.0, 1.0)
+    assert figures["detector_alone"] == {"threshold": point["detector"]}
+    assert set(figures["recall_by_nms_iou"].values()) == {1.0}
+    images = pd.read_csv(tmp_path / "data" / "toy" / "images.csv")
+    seen = images.loc[images["split"].isin(["train", "val"]), "sha256"]
+    assert (run / "pair" / "trained_on.txt").read_text().split() == sorted(seen)
+    assert "next: spore-yolo train-classifier --run runs/toy" in out
+    assert sorted(path.name for path in run.iterdir()) == ["pair", "run.json"]
+
+
+def test_what_a_run_was_begun_with_comes_back(imported: Run, stand_in: list[Any], tmp_path: Path) -> None:
+    from spore_yolo.cli.detector_run import DetectorOptions, read_options
+
+    options = ["--one-class", "--tile-size", "96", "--weights", "scratch", "--minutes", "2", "mosaic=0.5"]
+    assert imported("train-detector", "--dataset", "toy", *options)[0] == 0
+    assert read_options(tmp_path / "runs" / "toy") == DetectorOptions(
+        dataset="toy", one_class=True, tile_size=96, weights="scratch", minutes=2.0, ultralytics={"mosaic": 0.5}
+    )

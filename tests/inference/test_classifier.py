@@ -187,3 +187,32 @@ def test_boxes_are_named_as_the_manifest_says(classifier: Classifier, crops: np.
 def test_no_boxes_are_no_names(classifier: Classifier, crops: np.ndarray) -> None:
     names, scores = CropNamer(classifier, part()).classify(crops[0], np.zeros((0, 4)))
     assert (names.shape, scores.shape) == ((0,), (0,))
+
+
+@pytest.mark.parametrize(
+    ("shares", "debris_from", "name", "score"),
+    [
+        pytest.param([0.6, 0.3, 0.1], 0.0, "debris", 0.6, id="the most probable class"),
+        pytest.param([0.6, 0.3, 0.1], 0.6, "debris", 0.6, id="just sure enough"),
+        pytest.param([0.6, 0.3, 0.1], 0.61, "rust", 0.3, id="not sure enough: the best of the others"),
+        pytest.param([0.6, 0.1, 0.3], 0.9, "smut", 0.3, id="whichever that is"),
+        pytest.param([0.3, 0.6, 0.1], 0.9, "rust", 0.6, id="debris is not the most probable"),
+        pytest.param([0.3, 0.1, 0.6], 0.2, "smut", 0.6, id="nor does it become so"),
+        pytest.param([1.0, 0.0, 0.0], 1.0, "debris", 1.0, id="certain"),
+    ],
+)
+def test_how_sure_of_debris(
+    classifier: Classifier, shares: list[float], debris_from: float, name: str, score: float
+) -> None:
+    names, scores = CropNamer(classifier, part(debris_from=debris_from)).name(np.array([shares]))
+    assert (names.tolist(), scores.tolist()) == ([name], [score])
+    # The same where debris is another number.
+    order = ["rust", "smut", "debris"]
+    turned = CropNamer(classifier, part(classes=order, debris_from=debris_from))
+    names, scores = turned.name(np.array([[*shares[1:], shares[0]]]))
+    assert (names.tolist(), scores.tolist()) == ([name], [score])
+
+
+def test_a_classifier_that_knows_no_debris(classifier: Classifier) -> None:
+    names, scores = CropNamer(classifier, part(classes=["rust", "smut"], debris_from=0.9)).name(np.array([[0.6, 0.4]]))
+    assert (names.tolist(), scores.tolist()) == (["rust"], [0.6])

@@ -130,7 +130,13 @@ def test_only_the_best_are_kept_and_what_is_left_out_is_told(monkeypatch: pytest
         cell(sheets.draw("rust", page), 0, column)[CELL // 2, CELL // 2, 0] for page in (1, 2) for column in range(3)
     ]
     np.testing.assert_allclose(shown, 255 * np.sort(scores)[::-1][:6], atol=6)
-    assert sum(len(crop.jpeg) for _, _, crop in sheets._classes["rust"].best) < 6 * 4000
+
+
+def test_a_large_crop_takes_little_memory_until_it_is_drawn() -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (300, 400, 3)).astype(np.uint8)
+    sheets = ContactSheets()
+    sheets.add("s", noise, found([[40, 40, 240, 240]], [0.9]))
+    assert len(sheets._classes["rust"].best[0][2].jpeg) < 20_000
 
 
 def test_among_equal_scores_the_first_seen_stay(monkeypatch: pytest.MonkeyPatch) -> None:

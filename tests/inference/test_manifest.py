@@ -97,6 +97,7 @@ VERSION_2: dict[str, Any] = {
         "crop_size": 64,
         "margin": 0.25,
         "temperature": 1.3,
+        "debris_from": 0.9,
     },
     "operating_point": {"detector": 0.1, "class": {"rust": 0.4, "smut": 0.2}},
 }
@@ -131,10 +132,18 @@ def test_version_1_is_read_as_a_pair_without_a_classifier(tmp_path: Path) -> Non
 def test_version_2_comes_back_as_it_was_written(tmp_path: Path) -> None:
     manifest = read_manifest(written(tmp_path, VERSION_2))
     assert manifest.classifier is not None
-    assert manifest.classifier.temperature == 1.3
+    assert (manifest.classifier.temperature, manifest.classifier.debris_from) == (1.3, 0.9)
     assert manifest.operating_point.class_ == {"rust": 0.4, "smut": 0.2}
     assert manifest.model_dump(by_alias=True, mode="json") == VERSION_2
     assert PairManifest.model_validate(manifest.model_dump(by_alias=True)) == manifest
+
+
+def test_a_classifier_that_says_nothing_of_debris_goes_by_the_most_probable_class(tmp_path: Path) -> None:
+    content = changed("um_per_px", None)
+    del content["classifier"]["debris_from"]
+    manifest = read_manifest(written(tmp_path, content))
+    assert manifest.classifier is not None
+    assert manifest.classifier.debris_from == 0.0
 
 
 @pytest.mark.parametrize(
@@ -148,6 +157,7 @@ def test_version_2_comes_back_as_it_was_written(tmp_path: Path) -> None:
         pytest.param(changed("detector.scale", 0), r"detector\.scale", id="a scale of nothing"),
         pytest.param(changed("classifier.crop_size", 0), r"classifier\.crop_size", id="crops of nothing"),
         pytest.param(changed("classifier.margin", -0.1), r"classifier\.margin", id="a margin inwards"),
+        pytest.param(changed("classifier.debris_from", 1.1), r"classifier\.debris_from", id="surer than sure"),
         pytest.param(changed("classifier.temperature", 0), r"classifier\.temperature", id="no temperature"),
         pytest.param(changed("pair_version", 3), r"newer spore-yolo \(pair_version 3, .* upgrade", id="newer"),
         pytest.param(changed("pair_version", 0), "pair_version", id="a version that never was"),

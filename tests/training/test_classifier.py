@@ -17,7 +17,7 @@ SETTINGS = ClassifierSettings(weights="scratch", crop_size=32, epochs=1, batch=1
 @pytest.mark.parametrize(
     ("settings", "error", "message"),
     [
-        pytest.param(ClassifierSettings(model="yolov8n"), UsageError, "--model: expected one of yolov8n-cls", id="model"),
+        pytest.param(ClassifierSettings(model="yolov8n"), UsageError, "--model: .* one of yolov8n-cls", id="model"),
         pytest.param(ClassifierSettings(crop_size=100), UsageError, "--crop-size: .* multiple of 32", id="crop size"),
         pytest.param(ClassifierSettings(weights="none.pt"), SporeYoloError, "--weights: none.pt", id="weights"),
         pytest.param(ClassifierSettings(device="7"), UsageError, "--device", id="device"),
@@ -39,7 +39,7 @@ def draw_crops(folder: Path, count: int) -> CropFolder:
     """Dark crops and light ones, in both splits."""
     rng = np.random.default_rng(0)
     for split in ("train", "val"):
-        for name, grey in (("dark", 60), ("light", 190)):
+        for name in ("dark", "light"):
             (folder / split / name).mkdir(parents=True)
         for number in range(count):
             name, grey = (("dark", 60), ("light", 190))[number % 2]

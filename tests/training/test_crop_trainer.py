@@ -109,7 +109,7 @@ def test_validation_sees_each_crop_once(crops: Path) -> None:
 
 @pytest.mark.parametrize("count", [65, 129])
 def test_no_batch_is_left_with_a_single_crop(tmp_path: Path, count: int) -> None:
-    """At 32 pixels the network's last layers have one value a channel, and one crop alone has no spread to divide by."""
+    """At 32 pixels the last layers have one value a channel, and one crop alone has no spread to divide by."""
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     for number in range(count):

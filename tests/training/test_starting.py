@@ -32,7 +32,7 @@ def shipped(
 
 @pytest.fixture
 def begin(tmp_path: Path) -> Callable[..., tuple[Any, str]]:
-    """Calls :func:`starting_model` with Ultralytics, whose pretrained weights lie in the empty folder ``pretrained``."""
+    """Calls :func:`starting_model` with Ultralytics, whose pretrained weights would lie in ``pretrained``."""
     (tmp_path / "pretrained").mkdir()
     settings = {"weights_dir": str(tmp_path / "pretrained")}
     ultralytics = SimpleNamespace(YOLO=import_ultralytics().YOLO, settings=settings)
@@ -123,9 +123,7 @@ def test_scratch_takes_nothing(begin: Callable[..., Any], shipped: Path, untrain
     assert not any(torch.equal(tensors(model)[name], theirs[name]) for name in weights if theirs[name].numel() > 16)
 
 
-@pytest.mark.parametrize(
-    ("model", "file", "count"), [("yolov8n", DETECTOR, 355), ("yolov8n-cls", CLASSIFIER, 158)]
-)
+@pytest.mark.parametrize(("model", "file", "count"), [("yolov8n", DETECTOR, 355), ("yolov8n-cls", CLASSIFIER, 158)])
 def test_the_shipped_weights(
     begin: Callable[..., Any], shipped: Path, capsys: pytest.CaptureFixture[str], model: str, file: str, count: int
 ) -> None:
@@ -159,8 +157,11 @@ def test_which_file_is_shipped_for_what() -> None:
 
 @pytest.mark.parametrize(
     ("model", "pretrained", "shipped_file"),
-    [("yolov8n", "yolov8n.pt", DETECTOR), ("yolov8n-p2", "yolov8n.pt", DETECTOR)]
-    + [("yolov8n-cls", "yolov8n-cls.pt", CLASSIFIER)],
+    [
+        ("yolov8n", "yolov8n.pt", DETECTOR),
+        ("yolov8n-p2", "yolov8n.pt", DETECTOR),
+        ("yolov8n-cls", "yolov8n-cls.pt", CLASSIFIER),
+    ],
 )
 def test_without_a_network_the_shipped_weights_are_taken(
     begin: Callable[..., Any],
