@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import errno
 import importlib
+import logging
 import socket
 from collections.abc import Callable
 from typing import Any
@@ -79,6 +80,8 @@ def serve_app(listener: socket.socket, ready: Callable[[], None]) -> None:
     config = importlib.import_module("hypercorn.config").Config()
     config.errorlog = None
     config.graceful_timeout = 1
+    # A browser that is closed while it is told something is no news.
+    logging.getLogger("asyncio").setLevel(logging.ERROR)
     config.bind = [f"fd://{listener.detach()}"]
 
     async def serve() -> None:

@@ -112,8 +112,8 @@ def set_appearance(fiftyone: Any, dataset: Any, classes: Sequence[str]) -> None:
     groups = {
         "labels": ["ground_truth", "predictions", "ignored", "candidates"],
         "slide": ["split", "group", "present", "reported", "boxes", "slide", "um_per_px"],
-        "found and missed, class by class": [f"{EVAL}_{outcome}" for outcome in ("tp", "fp", "fn")],
-        "found and missed, whatever the class": [f"{EVAL_ANY}_{outcome}" for outcome in ("tp", "fp", "fn")],
+        "by class: tp, fp, fn": [f"{EVAL}_{outcome}" for outcome in ("tp", "fp", "fn")],
+        "any class: tp, fp, fn": [f"{EVAL_ANY}_{outcome}" for outcome in ("tp", "fp", "fn")],
         "tags": ["tags", "_label_tags"],
         "metadata": ["metadata.width", "metadata.height", "metadata.size_bytes", "metadata.mime_type"],
         "other": ["id", "filepath", "created_at", "last_modified_at", "metadata.num_channels"],

@@ -158,8 +158,9 @@ def test_what_is_given_is_not_tried(
         pytest.param([20, 20, 20], 0.0, [32, 64], id="its own size, up to a multiple of 32"),
         pytest.param([40, 40, 900], 0.25, [64, 128], id="the median window has 60 pixels"),
         pytest.param([4, 4, 4], 0.1, [32], id="never below 32"),
-        pytest.param([150, 150], 0.25, [224], id="never above 224"),
-        pytest.param([100, 100], 0.25, [160, 224], id="twice that is too much"),
+        pytest.param([64, 64], 0.25, [96, 192], id="96 pixels are not large yet"),
+        pytest.param([100, 100], 0.25, [96, 160], id="150 are: half of it instead"),
+        pytest.param([500, 500], 0.25, [224], id="never above 224"),
     ],
 )
 def test_sizes_worth_a_try(sides: list[int], margin: float, expected: list[int]) -> None:

@@ -50,9 +50,10 @@ def draw_crops(folder: Path, count: int) -> CropFolder:
 
 @pytest.fixture(scope="module")
 def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainedClassifier:
-    """One epoch over 33 crops: two batches of 16, and one that would be left alone."""
+    """One epoch over 33 of 49 crops: two batches of 16, and one crop that would be left alone."""
     root = tmp_path_factory.mktemp("classifier")
-    return train_classifier(SETTINGS, draw_crops(root / "crops", 33), root / "run" / "training", quiet=True)
+    settings = replace(SETTINGS, most_drawn=33)
+    return train_classifier(settings, draw_crops(root / "crops", 49), root / "run" / "training", quiet=True)
 
 
 def test_a_real_training(trained: TrainedClassifier) -> None:

@@ -10,7 +10,6 @@ import pytest
 import torch
 from PIL import Image
 
-from spore_yolo.training import crop_trainer as module
 from spore_yolo.training.crop_trainer import CropTrainer, sampling_weights
 
 
@@ -87,16 +86,18 @@ def test_rare_classes_are_drawn_more_often_from_the_first_epoch_on(crops: Path, 
         loader.close()
 
 
-def test_an_epoch_is_not_endless(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_DRAWN", 60)
-    loader = make_trainer().get_dataloader(str(crops), batch_size=16, rank=-1)
+def test_an_epoch_is_not_endless(crops: Path) -> None:
+    trainer = make_trainer()
+    trainer.most_drawn = 60
+    loader = trainer.get_dataloader(str(crops), batch_size=16, rank=-1)
     assert len(loader) == 4
     assert drawn(loader).total() == 60
 
 
-def test_crops_differ_from_epoch_to_epoch(crops: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(module, "MAX_DRAWN", 60)
-    sampler = make_trainer().get_dataloader(str(crops), batch_size=16, rank=-1).batch_sampler.sampler
+def test_crops_differ_from_epoch_to_epoch(crops: Path) -> None:
+    trainer = make_trainer()
+    trainer.most_drawn = 60
+    sampler = trainer.get_dataloader(str(crops), batch_size=16, rank=-1).batch_sampler.sampler
     first, second = list(sampler), list(sampler)
     assert [len(batch) for batch in first] == [16, 16, 16, 12]
     assert first != second
