@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from spore_yolo.evaluation.confusion import BACKGROUND
-from spore_yolo.evaluation.fiftyone_views import EVAL, EVAL_ANY, add_views, set_appearance
+from spore_yolo.evaluation.fiftyone_views import EVAL, EVAL_ANY, add_views, add_workspaces, set_appearance
 from spore_yolo.evaluation.scoring import (
     SPORE,
     Scored,
@@ -112,6 +112,7 @@ def build_dataset(fiftyone: Any, name: str, shown: Shown) -> Any:
     dataset.save()
     set_appearance(fiftyone, dataset, shown.classes)
     add_views(fiftyone, dataset, shown.classes, shown.targets)
+    add_workspaces(fiftyone, dataset)
     return dataset
 
 

@@ -81,6 +81,21 @@ def add_views(fiftyone: Any, dataset: Any, classes: Sequence[str], targets: Sequ
         )
 
 
+def add_workspaces(fiftyone: Any, dataset: Any) -> None:
+    """Saves arrangements of the App that put figures beside the slides."""
+
+    def room(panel: Any) -> Any:
+        return fiftyone.Space(children=[panel], active_child=panel.component_id)
+
+    beside = {
+        "imbalance": fiftyone.Panel(type="Histograms", state={"path": "ground_truth.detections.label"}),
+        "evaluation": fiftyone.Panel(type="model_evaluation_panel_builtin"),
+    }
+    for name, panel in beside.items():
+        samples = fiftyone.Panel(type="Samples", pinned=True)
+        dataset.save_workspace(name, fiftyone.Space(children=[room(samples), room(panel)], orientation="horizontal"))
+
+
 def _rarest(dataset: Any) -> list[str]:
     counts = dataset.count_values("ground_truth.detections.label")
     return sorted(counts, key=lambda name: (counts[name], name))[:1]

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -109,17 +109,21 @@ def test_the_detector_looks_once(toy: Run, detector_run: Path, mine: Callable[..
         pd.testing.assert_frame_equal(second.crops[split], first.crops[split])
 
 
-@pytest.mark.parametrize("part", ["detector", "dataset"])
-def test_what_another_detector_proposed_is_not_used(
-    toy: Run, detector_run: Path, mine: Callable[..., Material], looks: list[str], part: str
+@pytest.mark.parametrize("other", ["detector", "dataset"])
+def test_what_another_detector_or_dataset_gave_is_not_used(
+    toy: Run, detector_run: Path, looks: list[str], other: str
 ) -> None:
-    first = mine(run=detector_run)
-    mark = detector_run / "proposals-train.json"
-    mark.write_text(json.dumps({**json.loads(mark.read_text()), part: "0" * 64}))
+    dataset, pair = load_dataset("toy", Path("datasets.yaml")), load(detector_run)
+    first = mine_material(dataset, pair, detector_run)
     table = pd.read_csv(detector_run / "proposals-train.csv")
     table.iloc[:0].to_csv(detector_run / "proposals-train.csv", index=False)
-    second = mine(run=detector_run)
-    assert len(looks) == 8 + 6
+    if other == "dataset":
+        dataset = replace(dataset, fingerprint="0" * 64)
+    else:
+        part = pair.manifest.detector.model_copy(update={"sha256": "0" * 64})
+        pair = replace(pair, manifest=pair.manifest.model_copy(update={"detector": part}))
+    second = mine_material(dataset, pair, detector_run)
+    assert len(looks) == 2 * 8
     pd.testing.assert_frame_equal(second.crops["train"], first.crops["train"])
     pd.testing.assert_frame_equal(pd.read_csv(detector_run / "proposals-train.csv"), table)
 

@@ -8,8 +8,10 @@ from typing import Any
 
 import pytest
 import torch
+import yaml
 
 from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.hashes import sha256_file
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
 from spore_yolo.training import starting
 from spore_yolo.training.starting import check_weights, load_model, plain, shipped_weights, starting_model
@@ -187,6 +189,20 @@ def test_without_a_network_a_larger_model_starts_from_scratch(
     printed = capsys.readouterr().out
     assert "warning: the pretrained weights yolov8s.pt cannot be reached" in printed
     assert "Give a checkpoint with --weights" in printed
+
+
+@pytest.mark.parametrize("classifier", [False, True])
+def test_what_is_shipped_is_what_its_record_says(begin: Callable[..., Any], classifier: bool) -> None:
+    path = shipped_weights(classifier)
+    record = yaml.safe_load(path.with_suffix(".yaml").read_text())
+    assert record["file"] == path.name
+    assert record["sha256"] == sha256_file(path)
+    for place in (b"/home/", b"/root/", b"/tmp/"):
+        assert place not in path.read_bytes()
+    model, start = begin("yolov8n-cls" if classifier else "yolov8n", "sample", classes=4)
+    assert start.startswith(f"the shipped weights {path.name}")
+    # They are stored in half precision, which has no room for large numbers.
+    assert all(torch.isfinite(value).all() for value in tensors(model).values())
 
 
 @pytest.mark.parametrize("model", ["yolov8n", "yolov8n-p2"])
