@@ -2,8 +2,8 @@
 
     python benchmarks/classifier_gain.py --pair runs/magnaporthe/pair --dataset magnaporthe
 
-Thresholds are chosen on validation: the detector's by the rule of its operating point, the pair's such that its recall is
-at least the detector's there, with the fewest false alarms. Both are then measured on test.
+Thresholds are chosen on validation: the detector's by the rule of its operating point, the pair's such that its recall
+is at least the detector's there, with the fewest false alarms. Both are then measured on test.
 """
 
 from __future__ import annotations

@@ -80,7 +80,9 @@ def _proposals(pair: Pair, dataset: Dataset, images: pd.DataFrame, split: str, f
     key = {"detector": pair.manifest.detector.sha256, "dataset": dataset.fingerprint}
     if path.exists() and mark.exists() and json.loads(mark.read_text(encoding="utf-8")) == key:
         text = {"slide": str, "class": str, "detector_class": str}
-        return pd.read_csv(path, dtype=text, keep_default_na=False, na_values={"class_score": [""]})
+        return pd.read_csv(
+            path, dtype=text, keep_default_na=False, na_values={"class_score": [""]}, float_precision="round_trip"
+        )
     part = pair.manifest.detector
     tables = []
     for image in tqdm(images["image"], desc=f"looking at {split}", unit="slide"):

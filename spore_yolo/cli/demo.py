@@ -27,7 +27,7 @@ def add_parser(commands: Commands) -> None:
         "--output", type=Path, default=Path("demo"), help="folder for everything (default: %(default)s)"
     )
     parser.add_argument("--fields", type=whole_number, default=60, help="slides to draw (default: %(default)s)")
-    parser.add_argument("--minutes", type=positive, default=4.5, help="training of the detector (default: %(default)g)")
+    parser.add_argument("--minutes", type=positive, default=4.0, help="training of the detector (default: %(default)g)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--force", action="store_true", help="replace an earlier demo in the folder")
     parser.set_defaults(run=run)
@@ -54,7 +54,7 @@ def steps(folder: Path, fields: int, minutes: float, seed: int) -> list[list[str
         ],
         [
             *("train-detector", "--dataset", NAME, "--datasets", register, "--runs", runs, "--weights", "sample"),
-            *("--minutes", f"{minutes:g}", "--tile-size", "320", "--scale", "0.5", "--seed", number),
+            *("--minutes", f"{minutes:g}", "--tile-size", "320", "--scale", "0.5", "--one-class", "--seed", number),
         ],
         [
             *("train-classifier", "--run", trained, "--datasets", register, "--weights", "sample"),

@@ -78,10 +78,16 @@ def run(arguments: argparse.Namespace) -> None:
         calls.to_csv(temporary / "labels.csv", index=False)
     print(f"\n{dataset.name}, {arguments.split}: {len(images)} slides in {content['groups']} groups, labels only\n")
     rows = [
-        [name, share["recall"]["n"], None if share["recall"]["value"] is None else f"{share['recall']['value']:.3f}"]
+        [
+            name,
+            f"{share['recall']['n']:,}",
+            None if share["recall"]["value"] is None else f"{share['recall']['value']:.3f}",
+        ]
         for name, share in figures["per_class"].items()
     ]
     accuracy = figures["overall"]["accuracy"]
-    rows.append(["all (accuracy)", accuracy["n"], None if accuracy["value"] is None else f"{accuracy['value']:.3f}"])
-    print(tabulate(rows, ["class", "boxes", "recall"], tablefmt="simple", intfmt=",", missingval="-"))
+    rows.append(
+        ["all (accuracy)", f"{accuracy['n']:,}", None if accuracy["value"] is None else f"{accuracy['value']:.3f}"]
+    )
+    print(tabulate(rows, ["class", "boxes", "recall"], tablefmt="simple", missingval="-", disable_numparse=True))
     print(f"\n{output}: metrics.json, labels.csv")

@@ -43,7 +43,7 @@ BOX_FIELDS = {
 
 SAMPLE_FIELDS = {
     **{"slide": "StringField", "split": "StringField", "group": "StringField"},
-    **{"boxes": "IntField", "um_per_px": "FloatField"},
+    "boxes": "IntField",
     **{f"{key}_{outcome}": "IntField" for key in (EVAL, EVAL_ANY) for outcome in ("tp", "fp", "fn")},
 }
 
@@ -83,7 +83,8 @@ def build_dataset(fiftyone: Any, name: str, shown: Shown) -> Any:
     against the truth, twice: :data:`EVAL` class by class, :data:`EVAL_ANY` without regard to class.
 
     Predictions on ignored boxes count in nothing, and their ``eval`` is ``ignored``. FiftyOne's own way, crowds, does
-    not do: it counts what lies on a crowd as found, knows crowds of one class only, and may take a crowd before a box.
+    not do: it counts what lies on a crowd as found, a crowd on which nothing lies as missed, and a crowd is one for its
+    own class only.
 
     Args:
         fiftyone: The module; see :func:`spore_yolo.evaluation.fiftyone_database.own_fiftyone`.
@@ -94,7 +95,7 @@ def build_dataset(fiftyone: Any, name: str, shown: Shown) -> Any:
         The ``fiftyone.Dataset``.
     """
     dataset = fiftyone.Dataset(name, overwrite=True)
-    _declare_fields(fiftyone, dataset)
+    _declare_fields(fiftyone, dataset, scaled=bool(shown.images["um_per_px"].notna().any()))
     scored, tables = _tables(shown)
     ids = dataset.add_samples(_samples(fiftyone, shown, scored), progress=False)
     for path, table in tables.items():
@@ -116,14 +117,20 @@ def build_dataset(fiftyone: Any, name: str, shown: Shown) -> Any:
     return dataset
 
 
-def _declare_fields(fiftyone: Any, dataset: Any) -> None:
-    for path, kind in SAMPLE_FIELDS.items():
+def _declare_fields(fiftyone: Any, dataset: Any, scaled: bool) -> None:
+    """Declares every field, so that the App has a filter for each, filled or not; those in micrometres with a scale."""
+    scale = {"um_per_px": "FloatField"} if scaled else {}
+    for path, kind in {**SAMPLE_FIELDS, **scale}.items():
         dataset.add_sample_field(path, getattr(fiftyone, kind))
     for path in ("present", "reported"):
         dataset.add_sample_field(path, fiftyone.ListField, subfield=fiftyone.StringField)
     for path, attributes in BOX_FIELDS.items():
         # All at once: declared one by one they take as long as everything else.
-        borne = [{"name": attribute, "ftype": getattr(fiftyone, kind)} for attribute, kind in attributes.items()]
+        borne = [
+            {"name": attribute, "ftype": getattr(fiftyone, kind)}
+            for attribute, kind in attributes.items()
+            if scaled or attribute != "side_um"
+        ]
         boxes = {
             "name": "detections",
             "ftype": fiftyone.ListField,
@@ -152,7 +159,7 @@ def _samples(fiftyone: Any, shown: Shown, scored: Scored) -> list[Any]:
             boxes=int(labelled.get(row.image, 0)),
             present=sorted(present.get(row.image, [])),
             reported=sorted(reported.get(row.image, [])),
-            um_per_px=None if np.isnan(row.um_per_px) else float(row.um_per_px),
+            **({} if np.isnan(row.um_per_px) else {"um_per_px": float(row.um_per_px)}),
         )
         for row in shown.images.itertuples()
     ]

@@ -133,8 +133,13 @@ def set_appearance(fiftyone: Any, dataset: Any, classes: Sequence[str]) -> None:
         "metadata": ["metadata.width", "metadata.height", "metadata.size_bytes", "metadata.mime_type"],
         "other": ["id", "filepath", "created_at", "last_modified_at", "metadata.num_channels"],
     }
+    known = dataset.get_field_schema(flat=True)
     config.sidebar_groups = [
-        fiftyone.SidebarGroupDocument(name=name, paths=paths, expanded=name in ("labels", "slide"))
+        fiftyone.SidebarGroupDocument(
+            name=name,
+            paths=[path for path in paths if path in known or path == "_label_tags"],
+            expanded=name in ("labels", "slide"),
+        )
         for name, paths in groups.items()
     ]
     # Candidates lie under the detections and are many; they show when their box in the sidebar is ticked.

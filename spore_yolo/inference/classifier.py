@@ -4,17 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spore_yolo.files.cores import core_count
-from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.inference.crops import cut_crops
-from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.manifest import DEBRIS, ClassifierPart
-from spore_yolo.inference.ultralytics_setup import import_ultralytics
+from spore_yolo.inference.network import load_network
 
 Floats = npt.NDArray[np.float64]
 
@@ -36,26 +32,7 @@ class Classifier:
     """
 
     def __init__(self, checkpoint: Path, device: str | None = None) -> None:
-        if not checkpoint.is_file():
-            raise SporeYoloError(f"{checkpoint}: no such file; expected a YOLOv8 classifier")
-        self._device = torch_device(device)
-        ultralytics = import_ultralytics()
-        import torch
-
-        try:
-            model: Any = ultralytics.YOLO(str(checkpoint))
-            if model.task != "classify":
-                raise SporeYoloError(f"{checkpoint}: expected a classifier, found a model for the task {model.task!r}")
-            network = model.model.float().fuse(verbose=False).eval()
-            self._network = network.to(self._device)
-        except SporeYoloError:
-            raise
-        except Exception as error:  # torch and pickle raise almost anything for a file that is no checkpoint
-            reason = " ".join(str(error).split())[:200]
-            raise SporeYoloError(f"{checkpoint}: damaged, or no YOLOv8 classifier ({reason})") from error
-        if self._device.type == "cpu":
-            torch.set_num_threads(core_count())
-        self.names: list[str] = [str(name) for _, name in sorted(model.names.items())]
+        self._network, self._device, self.names = load_network(checkpoint, "classify", device)
 
     def log_probabilities(self, crops: npt.NDArray[np.uint8]) -> Floats:
         """The classifier's own, uncalibrated opinion of crops.

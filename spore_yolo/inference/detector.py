@@ -6,17 +6,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from spore_yolo.files.cores import core_count
-from spore_yolo.files.errors import SporeYoloError
-from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.merging import merge_tiles
+from spore_yolo.inference.network import load_network
 from spore_yolo.inference.tiling import GREY, Tile, TileGrid, overlap_for, rescale
-from spore_yolo.inference.ultralytics_setup import import_ultralytics
 
 CANDIDATE_SCORE = 0.01
 """The detector_score from which on a proposal is a candidate."""
@@ -92,27 +88,7 @@ class Detector:
     """
 
     def __init__(self, checkpoint: Path, device: str | None = None) -> None:
-        if not checkpoint.is_file():
-            raise SporeYoloError(f"{checkpoint}: no such file; expected a YOLOv8 detector")
-        self._device = torch_device(device)
-        ultralytics = import_ultralytics()
-        import torch
-
-        try:
-            model: Any = ultralytics.YOLO(str(checkpoint))
-            if model.task != "detect":
-                raise SporeYoloError(f"{checkpoint}: expected a detector, found a model for the task {model.task!r}")
-            network = model.model.float().fuse(verbose=False).eval()
-            self._network = network.to(self._device)
-        except SporeYoloError:
-            raise
-        except Exception as error:  # torch and pickle raise almost anything for a file that is no checkpoint
-            reason = " ".join(str(error).split())[:200]
-            raise SporeYoloError(f"{checkpoint}: damaged, or no YOLOv8 detector ({reason})") from error
-        if self._device.type == "cpu":
-            # Ultralytics leaves torch with one thread.
-            torch.set_num_threads(core_count())
-        self.names: list[str] = [str(name) for _, name in sorted(model.names.items())]
+        self._network, self._device, self.names = load_network(checkpoint, "detect", device)
 
     def slide(self, pixels: Pixels, settings: TilingSettings) -> Candidates:
         """Detects on a whole slide, each spore once.

@@ -122,7 +122,7 @@ def _from_shipped(ultralytics: Any, target: Any, model: str, classifier: bool) -
         )
         return target, SCRATCH
     fitting, total = _transfer(load_model(ultralytics, path), target)
-    return target, f"the shipped weights {path.name}, trained on drawn slides only ({fitting} of {total} tensors)"
+    return target, f"the shipped weights {path.name}, last trained on drawn slides ({fitting} of {total} tensors)"
 
 
 def _fitting(theirs: dict[str, Any], ours: dict[str, Any]) -> int:

@@ -14,7 +14,7 @@ from spore_yolo.cli.main import build_parser
 def test_the_steps_are_commands_of_the_program() -> None:
     parser = build_parser()
     names = []
-    for words in demo.steps(Path("demo"), 60, 4.5, 0):
+    for words in demo.steps(Path("demo"), 60, 4.0, 0):
         parsed = parser.parse_args(words)
         assert callable(parsed.run)
         names.append(words[0])

@@ -66,7 +66,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory, untrained_checkpoint: Path)
     trained = program(*TRAIN, "--epochs", "2", cwd=root)
     assert trained.returncode == 0, trained.stdout[-3000:] + trained.stderr[-3000:]
     assert "starting from the weights in untrained.pt (349 of 355 tensors)" in trained.stdout
-    assert "next: spore-yolo evaluate --run runs/toy --dataset toy --split test" in trained.stdout
+    assert "next: spore-yolo train-classifier --run runs/toy" in trained.stdout
     return root
 
 
@@ -76,10 +76,10 @@ def test_the_run_is_whole(folder: Path) -> None:
     assert not (run / "tiles").exists()
     content = yaml.safe_load((run / "pair" / "pair.yaml").read_text())
     assert content["classes"] == ["rust", "smut"]
-    assert content["made"]["start"] == "the weights in untrained.pt (349 of 355 tensors)"
-    assert content["made"]["images_seen"] > 0
+    assert content["made"]["detector"]["start"] == "the weights in untrained.pt (349 of 355 tensors)"
+    assert content["made"]["detector"]["images_seen"] > 0
     assert (
-        content["made"]["dataset_fingerprint"]
+        content["made"]["detector"]["dataset_fingerprint"]
         == json.loads((folder / "data" / "toy" / "manifest.json").read_text())["fingerprint"]
     )
     assert content["detector"]["largest_box"] <= 25
@@ -141,7 +141,7 @@ def test_interrupted_training_goes_on(folder: Path) -> None:
 
     resumed = program("train-detector", "--resume", "--name", "stopped", cwd=folder)
     assert resumed.returncode == 0, resumed.stdout[-3000:] + resumed.stderr[-3000:]
-    made = yaml.safe_load((run / "pair" / "pair.yaml").read_text())["made"]
+    made = yaml.safe_load((run / "pair" / "pair.yaml").read_text())["made"]["detector"]
     assert made["epochs"] == 12
     assert made["images_seen"] > seen
     assert pd.read_csv(run / "detector" / "results.csv")["epoch"].tolist() == list(range(1, 13))
@@ -151,7 +151,7 @@ def test_training_stopped_by_the_clock(folder: Path) -> None:
     began = time.monotonic()
     result = program(*TRAIN, "--name", "clock", "--minutes", "0.2", cwd=folder)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
-    made = yaml.safe_load((folder / "runs" / "clock" / "pair" / "pair.yaml").read_text())["made"]
+    made = yaml.safe_load((folder / "runs" / "clock" / "pair" / "pair.yaml").read_text())["made"]["detector"]
     assert 0.15 < made["minutes"] < 2.0
     assert time.monotonic() - began < 300
 

@@ -130,7 +130,7 @@ def test_the_shipped_weights(
     begin: Callable[..., Any], shipped: Path, capsys: pytest.CaptureFixture[str], model: str, file: str, count: int
 ) -> None:
     started, start = begin(model, "sample", classes=3 if model.endswith("cls") else 1)
-    assert start == f"the shipped weights {file}, trained on drawn slides only ({count} of {count} tensors)"
+    assert start == f"the shipped weights {file}, last trained on drawn slides ({count} of {count} tensors)"
     assert equal_ones(started, shipped / file) == count
     assert "note:" not in (out := capsys.readouterr().out), "they are ours, and may run code"
     assert "warning:" not in out
@@ -175,7 +175,7 @@ def test_without_a_network_the_shipped_weights_are_taken(
     shipped_file: str,
 ) -> None:
     started, start = begin(model)
-    assert start.startswith(f"the shipped weights {shipped_file}, trained on drawn slides only")
+    assert start.startswith(f"the shipped weights {shipped_file}, last trained on drawn slides")
     printed = capsys.readouterr().out
     assert f"warning: the pretrained weights {pretrained} cannot be reached (" in printed
     assert printed.count("warning:") == 1
