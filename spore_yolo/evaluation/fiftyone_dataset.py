@@ -264,10 +264,12 @@ def _evaluate(fiftyone: Any, dataset: Any, key: str, leave_out: str, shown: Show
         gt_field="ground_truth",
         classes=list(shown.classes),
         missing=BACKGROUND,
-        iou=shown.iou,
+        # Coordinates relative to the slide round; an IoU that is exactly the threshold must remain enough.
+        iou=shown.iou - 1e-9,
         classwise=classwise,
         progress=False,
     )
+    results.config.iou = shown.iou
     truth, found = {}, {}
     matches = zip(results.ytrue, results.ypred, results.ious, results.ytrue_ids, results.ypred_ids, strict=True)
     for labelled, name, iou, truth_id, found_id in matches:

@@ -91,14 +91,15 @@ def test_matches_are_told_on_both_boxes(built: Any) -> None:
     sample = built.match(fiftyone().ViewField("slide") == "s2.jpg").first()
     label = next(box for box in sample.ground_truth.detections if box.eval == "tp")
     found = next(box for box in sample.predictions.detections if box.eval == "tp")
-    assert (label.eval_id, found.eval_id, label.eval_iou) == (found.id, label.id, 1.0)
+    assert (label.eval_id, found.eval_id) == (found.id, label.id)
+    assert label.eval_iou == found.eval_iou == pytest.approx(1)
     # S1 is called rust: a false alarm class by class, a confusion without regard to class.
     wrong = next(box for box in sample.predictions.detections if box.label == "rust")
     assert (wrong.eval, wrong.eval_id) == ("fp", "")
     assert (wrong.eval_any, wrong.labelled) == ("fp", "smut")
 
 
-@pytest.mark.parametrize("seed", [0, 1, 2])
+@pytest.mark.parametrize("seed", [0, 1])
 def test_fiftyone_counts_as_we_do(random_split: Split, seed: int) -> None:
     case = random_case(random_split, seed)
     dataset = build_dataset(fiftyone(), "random", case)
@@ -122,7 +123,23 @@ def test_fiftyone_counts_as_we_do(random_split: Split, seed: int) -> None:
     assert len(dataset.load_saved_view("confused")) == confused
 
 
-@pytest.mark.parametrize("seed", [None, 0, 1])
+def test_an_overlap_that_is_just_enough(
+    make_images: Callable[..., pd.DataFrame],
+    make_boxes: Callable[..., pd.DataFrame],
+    make_candidates: Callable[..., pd.DataFrame],
+) -> None:
+    """IoU 0.5 in whole pixels, where most of these boxes have less in coordinates relative to the slide."""
+    corners = [(x, y) for x in range(1, 280, 31) for y in range(2, 200, 29)]
+    images = make_images({"a.jpg": "g"}, width=300, height=221)
+    boxes = make_boxes([("a.jpg", "a", x, y, x + 20, y + 10) for x, y in corners])
+    candidates = make_candidates([("a.jpg", "a", 0.9, x, y, x + 10, y + 10) for x, y in corners])
+    case = shown(candidates, boxes, images, ["a"], OperatingPoint(detector=0.3))
+    dataset = build_dataset(fiftyone(), "just-enough", case)
+    assert dataset.sum("eval_tp") == len(corners)
+    assert dataset.get_evaluation_info("eval").config.iou == 0.5
+
+
+@pytest.mark.parametrize("seed", [None, 0])
 def test_crops_and_slides_as_classifications(random_split: Split, seed: int | None) -> None:
     """Recall and specificity are what FiftyOne's evaluation of classifications makes of the same crops and slides."""
     case = by_hand() if seed is None else random_case(random_split, seed)
@@ -144,7 +161,7 @@ def test_crops_and_slides_as_classifications(random_split: Split, seed: int | No
     scored = score_candidates(detections, case.boxes, case.images, case.classes)
     by_slide = slide_figures(scored, case.boxes)
     dataset = build_dataset(fiftyone(), "slides", case)
-    slides = pd.DataFrame(dict(zip(("slide", "present", "reported"), dataset.values(["slide", "present", "reported"]))))
+    slides = pd.DataFrame({name: dataset.values(name) for name in ("slide", "present", "reported")})
     for name in case.classes:
         certain = slides[[decided(case, scored.candidates, slide, name) for slide in slides["slide"]]]
         pairs = [
