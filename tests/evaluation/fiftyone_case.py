@@ -14,8 +14,9 @@ import numpy as np
 import pandas as pd
 
 from spore_yolo.evaluation.fiftyone_database import own_fiftyone
-from spore_yolo.evaluation.fiftyone_dataset import Shown
+from spore_yolo.evaluation.fiftyone_dataset import Shown, build_dataset
 from spore_yolo.inference.manifest import OperatingPoint
+from tests.evaluation import hand_worked
 
 
 @functools.cache
@@ -43,3 +44,21 @@ def shown(
     images = images.assign(split=splits, um_per_px=np.nan)
     files = {image: Path("/slides") / image for image in images["image"]}
     return Shown(candidates, boxes, images, files, classes, targets, point)
+
+
+def by_hand() -> Shown:
+    """The split that is worked out on paper."""
+    return shown(
+        hand_worked.candidates(),
+        hand_worked.boxes(),
+        hand_worked.images(),
+        hand_worked.CLASSES,
+        hand_worked.point(),
+        tuple(hand_worked.TARGETS),
+    )
+
+
+@functools.cache
+def by_hand_built() -> Any:
+    """The same as a dataset of FiftyOne, which no test may change."""
+    return build_dataset(fiftyone(), "by-hand", by_hand())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
 
@@ -18,27 +18,9 @@ from spore_yolo.evaluation.scoring import detections_of, matches_table, score_ca
 from spore_yolo.evaluation.slides import slide_figures
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
 from spore_yolo.labels.table import COORDINATES
-from tests.evaluation import hand_worked
-from tests.evaluation.fiftyone_case import fiftyone, shown
+from tests.evaluation.fiftyone_case import by_hand, by_hand_built, fiftyone, shown
 
 Split = Callable[[int], tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]
-
-
-def by_hand() -> Shown:
-    return shown(
-        hand_worked.candidates(),
-        hand_worked.boxes(),
-        hand_worked.images(),
-        hand_worked.CLASSES,
-        hand_worked.point(),
-        tuple(hand_worked.TARGETS),
-    )
-
-
-@pytest.fixture(scope="module")
-def built() -> Any:
-    """The split that is worked out on paper, as a dataset of FiftyOne."""
-    return build_dataset(fiftyone(), "by-hand", by_hand())
 
 
 def outcomes(dataset: Any, key: str) -> Counter[tuple[Any, ...]]:
@@ -121,6 +103,7 @@ def test_fiftyone_counts_as_we_do(random_split: Split, seed: int) -> None:
     assert confusion.loc["a", "b"] > 0
     confused = int(confusion.loc["a", "b"] + confusion.loc["b", "a"])
     assert len(dataset.load_saved_view("confused")) == confused
+    check_slides(dataset, case)
 
 
 def test_an_overlap_that_is_just_enough(
@@ -140,40 +123,42 @@ def test_an_overlap_that_is_just_enough(
 
 
 @pytest.mark.parametrize("seed", [None, 0])
-def test_crops_and_slides_as_classifications(random_split: Split, seed: int | None) -> None:
-    """Recall and specificity are what FiftyOne's evaluation of classifications makes of the same crops and slides."""
+def test_crops_as_classifications(random_split: Split, seed: int | None) -> None:
+    """Recall and specificity over crops are what FiftyOne's evaluation of classifications makes of them."""
     case = by_hand() if seed is None else random_case(random_split, seed)
     crops = crops_table(case.candidates, case.boxes, case.images, case.point)
-    known = crops[crops["left_out"] == ""].reset_index(drop=True)
+    known = crops[crops["left_out"] == ""]
+    classes = [*case.classes, DEBRIS]
     pairs = zip(known["truth"], known["called"], strict=True)
-    results = classified(pairs).evaluate_classifications(
-        "found", gt_field="truth", classes=[*case.classes, DEBRIS], progress=False
-    )
-    matrix = results.confusion_matrix(classes=[*case.classes, DEBRIS])
+    matrix = classified(pairs, classes=classes).confusion_matrix(classes=classes)
     for number, name in enumerate(case.classes):
         figures = crop_figures(crops, case.classes)[name]
         tp, positives, reported = matrix[number, number], matrix[number].sum(), matrix[:, number].sum()
         negatives = matrix.sum() - positives
-        assert share_of(figures["recall"]) == (tp / positives if positives else None)
-        assert share_of(figures["specificity"]) == pytest.approx(1 - (reported - tp) / negatives)
+        assert figures["recall"]["value"] == (tp / positives if positives else None)
+        assert figures["specificity"]["value"] == pytest.approx(1 - (reported - tp) / negatives)
 
+
+def test_slides_as_classifications(built: Any) -> None:
+    check_slides(built, by_hand())
+
+
+def check_slides(dataset: Any, case: Shown) -> None:
+    """Recall and specificity over slides are what FiftyOne's evaluation of yes and no makes of the slides."""
     detections = detections_of(case.candidates, case.point)
     scored = score_candidates(detections, case.boxes, case.images, case.classes)
-    by_slide = slide_figures(scored, case.boxes)
-    dataset = build_dataset(fiftyone(), "slides", case)
+    figures = slide_figures(scored, case.boxes)
     slides = pd.DataFrame({name: dataset.values(name) for name in ("slide", "present", "reported")})
     for name in case.classes:
         certain = slides[[decided(case, scored.candidates, slide, name) for slide in slides["slide"]]]
+        assert len(slides) - len(certain) == figures[name]["left_out"]
         pairs = [
             (str(name in present), str(name in reported))
             for present, reported in zip(certain["present"], certain["reported"], strict=True)
         ]
-        binary = classified(pairs).evaluate_classifications(
-            "found", gt_field="truth", method="binary", classes=["False", "True"], progress=False
-        )
-        (tn, fp), (fn, tp) = binary.confusion_matrix()
-        assert share_of(by_slide[name]["recall"]) == (tp / (tp + fn) if tp + fn else None)
-        assert share_of(by_slide[name]["specificity"]) == (tn / (tn + fp) if tn + fp else None)
+        (tn, fp), (fn, tp) = classified(pairs, method="binary", classes=["False", "True"]).confusion_matrix()
+        assert figures[name]["recall"]["value"] == (tp / (tp + fn) if tp + fn else None)
+        assert figures[name]["specificity"]["value"] == (tn / (tn + fp) if tn + fp else None)
 
 
 def decided(case: Shown, detections: pd.DataFrame, slide: str, name: str) -> bool:
@@ -186,12 +171,12 @@ def decided(case: Shown, detections: pd.DataFrame, slide: str, name: str) -> boo
     return not ((here["class"] == name) & here["ignored"]).any() and not only_on_ignored
 
 
-def classified(pairs: Any) -> Any:
-    """A dataset with a sample for each pair of a true and a found class."""
+def classified(pairs: Iterable[tuple[str, str]], **options: Any) -> Any:
+    """What FiftyOne makes of pairs of a true and a found class."""
     module = fiftyone()
     dataset = module.Dataset("classified", overwrite=True)
-    dataset.add_sample_field("truth", module.EmbeddedDocumentField, embedded_doc_type=module.Classification)
-    dataset.add_sample_field("found", module.EmbeddedDocumentField, embedded_doc_type=module.Classification)
+    for path in ("truth", "found"):
+        dataset.add_sample_field(path, module.EmbeddedDocumentField, embedded_doc_type=module.Classification)
     dataset.add_samples(
         [
             module.Sample(
@@ -203,11 +188,7 @@ def classified(pairs: Any) -> Any:
         ],
         progress=False,
     )
-    return dataset
-
-
-def share_of(figure: Any) -> float | None:
-    return figure["value"]
+    return dataset.evaluate_classifications("found", gt_field="truth", progress=False, **options)
 
 
 def test_every_slide_and_box_is_there(built: Any) -> None:

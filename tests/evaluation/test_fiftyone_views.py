@@ -7,22 +7,12 @@ import pytest
 
 from spore_yolo.evaluation.fiftyone_dataset import build_dataset
 from spore_yolo.evaluation.fiftyone_views import COLOURS, FEW_CLASSES
-from tests.evaluation import hand_worked
-from tests.evaluation.fiftyone_case import fiftyone, shown
+from tests.evaluation.fiftyone_case import by_hand, by_hand_built, fiftyone
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def built() -> Any:
-    """The split that is worked out on paper, as a dataset of FiftyOne."""
-    case = shown(
-        hand_worked.candidates(),
-        hand_worked.boxes(),
-        hand_worked.images(),
-        hand_worked.CLASSES,
-        hand_worked.point(),
-        tuple(hand_worked.TARGETS),
-    )
-    return build_dataset(fiftyone(), "views", case)
+    return by_hand_built()
 
 
 def boxes_of(view: Any, path: str) -> list[tuple[str, str, str]]:
@@ -71,15 +61,15 @@ def test_rare_classes_are_the_targets(built: Any) -> None:
 
 
 def test_without_targets_the_rarest_class_is_shown() -> None:
-    case = shown(
-        hand_worked.candidates(), hand_worked.boxes(), hand_worked.images(), hand_worked.CLASSES, hand_worked.point()
-    )
-    dataset = build_dataset(fiftyone(), "no-targets", case)
+    dataset = build_dataset(fiftyone(), "no-targets", replace(by_hand(), targets=[]))
     view = dataset.load_saved_view("rare classes")
     assert {sample.ground_truth.label for sample in view} == {"smut"}
 
-    names = [f"class-{number}" for number in range(FEW_CLASSES + 1)]
-    many = build_dataset(fiftyone(), "many", replace(case, classes=["rust", "smut", "ergot", *names]))
+
+def test_many_classes_have_colours_but_no_views_of_their_own() -> None:
+    names = [f"class-{number}" for number in range(FEW_CLASSES)]
+    case = by_hand()
+    many = build_dataset(fiftyone(), "many", replace(case, classes=[*case.classes, *names]))
     assert not [name for name in many.list_saved_views() if name.startswith("class ")]
     colours = many.app_config.color_scheme.fields[0]["valueColors"]
     assert len(colours) == len(names) + 3 > len(COLOURS)
@@ -127,7 +117,7 @@ def test_candidates_are_there_but_hidden(built: Any) -> None:
 
 
 def test_workspaces(built: Any) -> None:
-    assert built.list_workspaces() == ["evaluation", "imbalance"]
+    assert built.list_workspaces() == ["imbalance", "evaluation"]
     samples, beside = built.load_workspace("imbalance").children
     assert [panel.type for panel in (*samples.children, *beside.children)] == ["Samples", "Histograms"]
     assert beside.children[0].state == {"path": "ground_truth.detections.label"}
