@@ -22,6 +22,7 @@ from spore_yolo.files.errors import SporeYoloError
 START_SECONDS = 120
 """How long the database may take to start; it takes half a second, or many on a machine that is busy."""
 
+SOCKET = "database.sock"
 MAX_SOCKET_PATH = 100
 """Longest path of a Unix socket in bytes; systems stop at 104 or 108."""
 
@@ -41,11 +42,8 @@ def own_fiftyone() -> Iterator[Any]:
     if "fiftyone" in sys.modules:
         raise SporeYoloError("FiftyOne was imported before with another database; use a process of its own")
     command = [find_mongod()]
-    folder = Path(tempfile.mkdtemp(prefix="spore-yolo-browse-"))
-    path = folder / "database.sock"
-    if len(os.fsencode(path)) > MAX_SOCKET_PATH:
-        folder.rmdir()
-        raise SporeYoloError(f"{path}: too long for a socket; set TMPDIR to a folder with a shorter path")
+    folder = _temporary_folder()
+    path = folder / SOCKET
     (folder / "database").mkdir()
     command += ["--dbpath", str(folder / "database"), "--bind_ip", str(path), "--filePermissions", "0600"]
     command += ["--logpath", str(folder / "database.log")]
@@ -75,6 +73,13 @@ def own_fiftyone() -> Iterator[Any]:
         process.stdin.close()
         process.wait()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _temporary_folder() -> Path:
+    """A new folder in the system's place for such, or in /tmp where that is too deep for the path of a socket."""
+    prefix = "spore-yolo-browse-"
+    longest = Path(tempfile.gettempdir()) / f"{prefix}12345678" / SOCKET
+    return Path(tempfile.mkdtemp(prefix=prefix, dir="/tmp" if len(os.fsencode(longest)) > MAX_SOCKET_PATH else None))
 
 
 def find_mongod() -> str:
@@ -133,7 +138,7 @@ def _prepare_environment(folder: Path) -> None:
     """Sets what FiftyOne reads from the environment when it is first imported."""
     home = folder / "fiftyone"
     settings = {
-        "FIFTYONE_DATABASE_URI": f"mongodb://{quote(str(folder / 'database.sock'), safe='')}",
+        "FIFTYONE_DATABASE_URI": f"mongodb://{quote(str(folder / SOCKET), safe='')}",
         "FIFTYONE_DATABASE_DIR": str(folder / "database"),
         "FIFTYONE_DATABASE_NAME": "fiftyone",
         "FIFTYONE_DATABASE_ADMIN": "true",

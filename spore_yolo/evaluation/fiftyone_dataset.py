@@ -265,7 +265,7 @@ def _evaluate(fiftyone: Any, dataset: Any, key: str, leave_out: str, shown: Show
         classes=list(shown.classes),
         missing=BACKGROUND,
         # Coordinates relative to the slide round; an IoU that is exactly the threshold must remain enough.
-        iou=shown.iou,
+        iou=shown.iou - 1e-9,
         classwise=classwise,
         progress=False,
     )

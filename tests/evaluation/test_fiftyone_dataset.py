@@ -23,6 +23,11 @@ from tests.evaluation.fiftyone_case import by_hand, by_hand_built, fiftyone, sho
 Split = Callable[[int], tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]
 
 
+@pytest.fixture
+def built() -> Any:
+    return by_hand_built()
+
+
 def outcomes(dataset: Any, key: str) -> Counter[tuple[Any, ...]]:
     """What became of each box: slide, class, outcome and box; labels that were found are told by their detection."""
     found: Counter[tuple[Any, ...]] = Counter()
