@@ -104,11 +104,11 @@ def run(arguments: argparse.Namespace) -> None:
     with own_fiftyone() as fiftyone:
         print(f"matching {len(boxes):,} labelled boxes and what was found on {len(images):,} slides …", flush=True)
         built = build_dataset(fiftyone, name, shown)
-        views = built.list_saved_views()
+        views, workspaces = built.list_saved_views(), built.list_workspaces()
         url = url_of(listener, name)
 
         def ready() -> None:
-            print(f"saved views: {', '.join(views)}")
+            print(f"saved views: {', '.join(views)}\nworkspaces: {', '.join(workspaces)}")
             print(f"\n{url}\n\nthe App is there until Ctrl-C stops it", flush=True)
             if not arguments.no_browser and _has_display():
                 webbrowser.open(url)

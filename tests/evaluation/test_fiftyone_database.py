@@ -107,7 +107,8 @@ def test_a_state_of_its_own_that_ends_with_the_program(start: Any, tmp_path: Pat
 
 
 def test_two_at_once_do_not_know_each_other(start: Any) -> None:
-    first = start(HOLD.format(then="sys.stdin.read()"))
+    first = start(HOLD.format(then="time.sleep(600)"))
+    assert "['mine']" in first.stdout.readline()
     second = start(HOLD.format(then="pass"))
     out = second.communicate(timeout=180)[0]
     assert "['mine']" in out, out
