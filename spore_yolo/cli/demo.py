@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from spore_yolo.cli import evaluate, import_dataset, predict, sample, train_classifier, train_detector
 from spore_yolo.cli.options import Commands, add_command, positive, whole_number
 
 EXAMPLES = """\
@@ -74,18 +75,21 @@ def run(arguments: argparse.Namespace) -> None:
     import shlex
     import time
 
-    from spore_yolo.cli.main import build_parser
     from spore_yolo.dataset.store import load_dataset
     from spore_yolo.files.errors import SporeYoloError
 
     folder: Path = arguments.output
     _clear(folder, arguments.force)
     began = time.monotonic()
+    program = argparse.ArgumentParser(prog="spore-yolo")
+    commands = program.add_subparsers(required=True)
+    for module in (sample, import_dataset, train_detector, train_classifier, evaluate, predict):
+        module.add_parser(commands)
 
     def go(words: list[str]) -> None:
         clock = time.strftime("%M:%S", time.gmtime(time.monotonic() - began))
         print(f"\n[{clock}] $ spore-yolo {shlex.join(words)}", flush=True)
-        parsed = build_parser().parse_args(words)
+        parsed = program.parse_args(words)
         parsed.run(parsed)
 
     for words in steps(folder, arguments.fields, arguments.minutes, arguments.seed):
