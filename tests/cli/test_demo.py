@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -40,6 +41,16 @@ def test_an_earlier_demo_is_replaced_only_when_told(spore_yolo: Callable[..., An
     assert not (tmp_path / "demo").exists()
 
 
+@pytest.fixture(scope="module")
+def drawn_sample(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Drawn once; drawing takes most of a second a field."""
+    from spore_yolo.dataset.sample import write_sample
+
+    folder = tmp_path_factory.mktemp("sample") / "slides"
+    write_sample(folder, fields=12, quiet=True)
+    return folder
+
+
 @pytest.mark.parametrize(
     ("recall", "precision", "expected"),
     [
@@ -53,11 +64,12 @@ def test_the_result_decides_on_the_exit_code(
     spore_yolo: Callable[..., Any],
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    drawn_sample: Path,
     recall: float | None,
     precision: float | None,
     expected: int,
 ) -> None:
-    """The steps are left out, but for the drawing and the import; what they would write is given."""
+    """Only the import is done; what the other steps would write is given."""
     real = demo.steps
 
     def short(folder: Path, fields: int, minutes: float, seed: int) -> list[list[str]]:
@@ -65,7 +77,8 @@ def test_the_result_decides_on_the_exit_code(
         evaluation.mkdir(parents=True)
         figures = {"overall": {"recall": recall, "precision": precision}}
         (evaluation / "metrics.json").write_text(json.dumps(figures))
-        return real(folder, fields, minutes, seed)[:2]
+        shutil.copytree(drawn_sample, folder / "slides")
+        return real(folder, fields, minutes, seed)[1:2]
 
     monkeypatch.setattr(demo, "steps", short)
     monkeypatch.setattr("spore_yolo.cli.predict.run", lambda arguments: None)
