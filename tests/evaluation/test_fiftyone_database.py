@@ -32,6 +32,12 @@ print("ended well", flush=True)
 """
 
 
+def heed_signals() -> None:
+    """A shell's background job ignores Ctrl-C, one under nohup a closed terminal, and both hand that down."""
+    for number in (signal.SIGINT, signal.SIGHUP):
+        signal.signal(number, signal.SIG_DFL)
+
+
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder for temporary files whose path is short enough for a socket."""
@@ -55,8 +61,7 @@ def start(tmp_path: Path, place: Path) -> Iterator[Any]:
             text=True,
             cwd=tmp_path,
             env={**environment, **more},
-            # A shell's background job ignores Ctrl-C and hands that down; the tests may run in one.
-            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=heed_signals,
         )
         started.append(process)
         return process
