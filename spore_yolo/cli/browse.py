@@ -13,9 +13,12 @@ from typing import TYPE_CHECKING
 from spore_yolo.cli.options import Commands, add_command, add_pair, add_register, candidate_score, chosen_pair
 
 if TYPE_CHECKING:
+    import socket
+
     import pandas as pd
 
     from spore_yolo.dataset.store import Dataset
+    from spore_yolo.evaluation.fiftyone_dataset import Shown
 
 EXAMPLES = """\
   spore-yolo browse --run runs/magnaporthe --dataset magnaporthe
@@ -64,9 +67,8 @@ def run(arguments: argparse.Namespace) -> None:
     from spore_yolo.cli.evaluate import comparable
     from spore_yolo.cli.remembering import look_once
     from spore_yolo.dataset.store import load_dataset
-    from spore_yolo.evaluation.fiftyone_app import listen, serve_app, url_of
-    from spore_yolo.evaluation.fiftyone_database import own_fiftyone
-    from spore_yolo.evaluation.fiftyone_dataset import Shown, build_dataset
+    from spore_yolo.evaluation.fiftyone_app import listen
+    from spore_yolo.evaluation.fiftyone_dataset import Shown
     from spore_yolo.evaluation.scoring import SPORE
     from spore_yolo.inference.manifest import read_manifest
     from spore_yolo.inference.pair import pair_folder, read_trained_on
@@ -79,42 +81,52 @@ def run(arguments: argparse.Namespace) -> None:
     point = manifest.operating_point
     if arguments.at is not None:
         point = point.model_copy(update={"detector": arguments.at})
-    listener = listen(arguments.address, arguments.port)
-    looked = look_once(folder, manifest, dataset, images, arguments.split, arguments.device)
-    if looked.since:
-        print(f"candidates of {len(images):,} slides: as the pair found them on {looked.since}, from {looked.place}")
-    for warning in looked.warnings:
-        print(warning)
-    seen = int(images["sha256"].isin(read_trained_on(folder)).sum())
-    if seen:
-        print(f"note: {seen:,} of these slides trained the pair or chose its operating point; it knows them")
-    classes = [SPORE] if merged else manifest.classes
-    shown = Shown(
-        candidates=looked.candidates,
-        boxes=boxes,
-        images=images,
-        files=looked.files,
-        classes=classes,
-        targets=[] if merged else (dataset.targets or manifest.targets),
-        point=point,
-        info={"dataset": dataset.name, "split": arguments.split, "pair": str(folder), "warnings": looked.warnings},
-    )
-    name = dataset_name(dataset.name, folder)
+    with listen(arguments.address, arguments.port) as listener:
+        looked = look_once(folder, manifest, dataset, images, arguments.split, arguments.device)
+        if looked.since:
+            print(
+                f"candidates of {len(images):,} slides: as the pair found them on {looked.since}, from {looked.place}"
+            )
+        for warning in looked.warnings:
+            print(warning)
+        seen = int(images["sha256"].isin(read_trained_on(folder)).sum())
+        if seen:
+            print(f"note: {seen:,} of these slides trained the pair or chose its operating point; it knows them")
+        shown = Shown(
+            candidates=looked.candidates,
+            boxes=boxes,
+            images=images,
+            files=looked.files,
+            classes=[SPORE] if merged else manifest.classes,
+            targets=[] if merged else (dataset.targets or manifest.targets),
+            point=point,
+            info={"dataset": dataset.name, "split": arguments.split, "pair": str(folder), "warnings": looked.warnings},
+        )
+        _serve(shown, dataset_name(dataset.name, folder), listener, browser=not arguments.no_browser and _has_display())
+    print("stopped; nothing was left running")
+
+
+def _serve(shown: Shown, name: str, listener: socket.socket, browser: bool) -> None:
+    """Builds the dataset on a database of its own and serves the App until it is stopped."""
+    from spore_yolo.evaluation.fiftyone_app import serve_app, url_of
+    from spore_yolo.evaluation.fiftyone_database import own_fiftyone
+    from spore_yolo.evaluation.fiftyone_dataset import build_dataset
+
     print("starting FiftyOne …", flush=True)
     with own_fiftyone() as fiftyone:
-        print(f"matching {len(boxes):,} labelled boxes and what was found on {len(images):,} slides …", flush=True)
-        built = build_dataset(fiftyone, name, shown)
-        views, workspaces = built.list_saved_views(), built.list_workspaces()
+        labelled, slides = f"{len(shown.boxes):,} labelled boxes", f"{len(shown.images):,} slides"
+        print(f"matching {labelled} and what was found on {slides} …", flush=True)
+        dataset = build_dataset(fiftyone, name, shown)
+        views, workspaces = ", ".join(dataset.list_saved_views()), ", ".join(dataset.list_workspaces())
         url = url_of(listener, name)
 
         def ready() -> None:
-            print(f"saved views: {', '.join(views)}\nworkspaces: {', '.join(workspaces)}")
+            print(f"saved views: {views}\nworkspaces: {workspaces}")
             print(f"\n{url}\n\nthe App is there until Ctrl-C stops it", flush=True)
-            if not arguments.no_browser and _has_display():
+            if browser:
                 webbrowser.open(url)
 
         serve_app(listener, ready)
-    print("stopped; nothing was left running")
 
 
 def dataset_name(dataset: str, folder: Path) -> str:

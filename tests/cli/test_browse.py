@@ -91,7 +91,7 @@ def test_one_split_at_another_threshold_from_memory(
     monkeypatch.setattr("spore_yolo.inference.pair.load", lambda *_: pytest.fail("no model is needed"))
     code, out, _ = imported(*base)
     assert code == 0
-    assert f"candidates of 2 slides: as the pair found them on 20" in out
+    assert "candidates of 2 slides: as the pair found them on 20" in out
     assert built[1][2].point.detector == 0.5
 
 
