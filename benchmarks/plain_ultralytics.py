@@ -80,7 +80,7 @@ def main() -> None:
 
     def figures(candidates: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
         scored = score_candidates(candidates[candidates["score"] >= threshold], boxes, images, classes)
-        return scored.truth.assign(found=scored.truth["found_score"] >= threshold), scored.candidates
+        return scored.truth.assign(found=scored.truth["found_by"] >= 0), scored.candidates
 
     our_truth, our_found = figures(ours)
     their_truth, their_found = figures(pd.concat(theirs, ignore_index=True))

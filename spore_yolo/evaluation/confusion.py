@@ -11,7 +11,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from spore_yolo.evaluation.metrics import Figures, share
+from spore_yolo.evaluation.intervals import Figures
+from spore_yolo.evaluation.metrics import found_figure
 from spore_yolo.evaluation.scoring import SPORE, Scored, merged_to_spore, score_candidates
 
 BACKGROUND = "background"
@@ -43,7 +44,7 @@ def confusion_matrix(
     counts = np.zeros((background + 1, background + 1), dtype=np.int64)
     # A detection without a labelled box has -1 there, which is the background at the end.
     np.add.at(counts, (truth[rows["truth"].to_numpy()], columns), 1)
-    missed = matched.truth["found_score"].isna().to_numpy()
+    missed = (matched.truth["found_by"] < 0).to_numpy()
     np.add.at(counts, (truth[:-1][missed], background), 1)
     names = [*classes, BACKGROUND]
     return pd.DataFrame(counts, index=pd.Index(names, name="truth"), columns=names)
@@ -68,15 +69,15 @@ def found_at_all(
         iou: Least IoU of a match.
 
     Returns:
-        ``threshold``, and ``overall`` and ``per_class`` recall as ``{"value", "n"}``.
+        ``threshold``, and ``overall`` and ``per_class`` recall as figures.
     """
-    rows = candidates[candidates["detector_score"] >= threshold]
+    rows = candidates[~(candidates["detector_score"] < threshold)]
     matched = _matched(rows.assign(score=rows["detector_score"]), boxes, images, iou)
-    found, label = matched.truth["found_score"].notna(), matched.truth["label"]
+    truth = matched.truth.assign(found=matched.truth["found_by"] >= 0)
     return {
         "threshold": threshold,
-        "overall": share(int(found.sum()), len(found)),
-        "per_class": {name: share(int(found[label == name].sum()), int((label == name).sum())) for name in classes},
+        "overall": found_figure(truth),
+        "per_class": {name: found_figure(truth[truth["label"] == name]) for name in classes},
     }
 
 

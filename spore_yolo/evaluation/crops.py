@@ -7,7 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from spore_yolo.evaluation.metrics import Figures, yes_or_no_figures
+from spore_yolo.evaluation.intervals import Figures
+from spore_yolo.evaluation.metrics import yes_or_no_figures
+from spore_yolo.evaluation.scoring import slide_numbers
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint, called
 from spore_yolo.labels.crop_truth import crop_truth
 from spore_yolo.labels.table import COORDINATES
@@ -43,31 +45,31 @@ def crops_table(
         classes or debris, ``iou`` is that with the label overlapped best; ``left_out`` is ``ignored``, ``between`` or
         empty, and ``truth`` is empty where it is not.
     """
-    rows = candidates[candidates["detector_score"] >= LEAST_SCORE].reset_index(drop=True)
-    labels = dict(iter(boxes[~boxes["ignored"]].groupby("image")))
-    ignored = dict(iter(boxes[boxes["ignored"]].groupby("image")))
-    nothing = boxes.iloc[:0]
-    best, truth = np.zeros(len(rows)), np.full(len(rows), "", dtype=object)
-    left_out = np.full(len(rows), "", dtype=object)
-    for slide, part in rows.groupby("slide"):
-        places, of_slide = part.index.to_numpy(), labels.get(slide, nothing)
-        shows = crop_truth(
-            part[COORDINATES].to_numpy(dtype=np.float64),
-            of_slide[COORDINATES].to_numpy(dtype=np.float64),
-            ignored.get(slide, nothing)[COORDINATES].to_numpy(dtype=np.float64),
-        )
-        best[places], left_out[places] = shows.iou, shows.left_out
-        truth[places[shows.debris]] = DEBRIS
-        found = shows.label >= 0
-        truth[places[found]] = of_slide["class"].to_numpy(dtype=object)[shows.label[found]]
+    # Predictions without scores are crops too.
+    rows = candidates[~(candidates["detector_score"] < LEAST_SCORE)].reset_index(drop=True)
+    labels, ignored = boxes[~boxes["ignored"]], boxes[boxes["ignored"]]
+    shows = crop_truth(
+        rows[COORDINATES].to_numpy(dtype=np.float64),
+        labels[COORDINATES].to_numpy(dtype=np.float64),
+        ignored[COORDINATES].to_numpy(dtype=np.float64),
+        (
+            slide_numbers(rows["slide"], images),
+            slide_numbers(labels["image"], images),
+            slide_numbers(ignored["image"], images),
+        ),
+    )
+    truth = np.full(len(rows), "", dtype=object)
+    truth[shows.debris] = DEBRIS
+    found = shows.label >= 0
+    truth[found] = labels["class"].to_numpy(dtype=object)[shows.label[found]]
     final = called(
         rows["class"].to_numpy(),
         rows["detector_score"].to_numpy(dtype=np.float64),
         rows["class_score"].to_numpy(dtype=np.float64),
         point,
     )
-    groups = dict(zip(images["image"], images["group"], strict=True))
-    rows = rows.assign(group=rows["slide"].map(groups), truth=truth, iou=best, called=final, left_out=left_out)
+    group = rows["slide"].map(images.set_index("image")["group"])
+    rows = rows.assign(group=group, truth=truth, iou=shows.iou, called=final, left_out=shows.left_out)
     return rows[CROP_COLUMNS]
 
 
@@ -75,7 +77,7 @@ def crop_figures(crops: pd.DataFrame, classes: Sequence[str]) -> dict[str, Figur
     """For each class, how well crops of it are told from all others.
 
     Args:
-        crops: The crops, columns ``truth, called, left_out``.
+        crops: The crops, columns ``group, truth, called, left_out``.
         classes: Class names.
 
     Returns:
@@ -84,4 +86,5 @@ def crop_figures(crops: pd.DataFrame, classes: Sequence[str]) -> dict[str, Figur
     """
     known = crops[crops["left_out"] == ""]
     truth, final = known["truth"].to_numpy(dtype=object), known["called"].to_numpy(dtype=object)
-    return {name: yes_or_no_figures(truth == name, final == name) for name in classes}
+    group = pd.factorize(known["group"])[0]
+    return {name: yes_or_no_figures(truth == name, final == name, group) for name in classes}

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
+from spore_yolo.evaluation.traits import TRAITS
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint, called
-from spore_yolo.labels.matching import match_boxes
+from spore_yolo.labels.matching import Ints, match_boxes
 from spore_yolo.labels.table import COORDINATES
 
 SPORE = "spore"
@@ -24,7 +25,7 @@ class Scored:
         candidates: What was given, and ``group``, ``truth`` (row number in ``truth``, or -1), ``iou``, and
             ``on_ignored``; by slide, and by falling score within it.
         truth: The labelled boxes that are not ignored: the columns of the boxes table with ``slide`` for ``image``,
-            and ``group`` and ``found_score``: the score of the candidate that found it, NaN if none did.
+            and ``group`` and ``found_by``: row number in ``candidates`` of what found it, -1 if nothing did.
         images: The images table of the split.
         classes: Class names.
         iou: Least IoU of a match.
@@ -81,41 +82,55 @@ def score_candidates(
 
     Args:
         candidates: Columns ``slide, class, score`` and the box; other columns are kept. Candidates of other classes,
-            such as debris, are left out.
+            such as debris, are left out. Without scores (NaN) they rank as they stand.
         boxes: The boxes table of the split.
         images: The images table of the split; slides without boxes or candidates count too.
         classes: Class names; boxes of other classes are an error of the caller.
         iou: Least IoU of a match.
     """
-    groups = dict(zip(images["image"], images["group"], strict=True))
-    wanted = boxes[~boxes["ignored"]].rename(columns={"image": "slide"}).reset_index(drop=True)
-    ignored = {name: part[COORDINATES].to_numpy() for name, part in boxes[boxes["ignored"]].groupby("image")}
     rows = candidates[candidates["class"].isin(list(classes))]
-    rows = rows.sort_values(["slide", "score"], ascending=[True, False], kind="stable").reset_index(drop=True)
-    found_score = np.full(len(wanted), np.nan)
-    truth_of = dict(iter(wanted.groupby(["slide", "class"])))
-    truth, overlap = np.full(len(rows), -1), np.zeros(len(rows))
-    on_ignored = np.zeros(len(rows), dtype=bool)
-    nothing = np.zeros((0, 4))
-    for (slide, name), part in rows.groupby(["slide", "class"]):
-        labelled = truth_of.get((slide, name))
-        matching = match_boxes(
-            part[COORDINATES].to_numpy(),
-            part["score"].to_numpy(),
-            nothing if labelled is None else labelled[COORDINATES].to_numpy(),
-            ignored.get(slide, nothing),
-            iou,
-        )
-        places = part.index.to_numpy()
-        on_ignored[places], overlap[places] = matching.on_ignored, matching.iou
-        if labelled is not None:
-            hit = matching.truth_of >= 0
-            numbers = labelled.index.to_numpy()[matching.truth_of[hit]]
-            truth[places[hit]] = numbers
-            found_score[numbers] = part["score"].to_numpy()[hit]
-    rows = rows.assign(group=rows["slide"].map(groups), truth=truth, iou=overlap, on_ignored=on_ignored)
-    wanted = wanted.assign(group=wanted["slide"].map(groups), found_score=found_score)
+    slide = slide_numbers(rows["slide"], images)
+    order = np.lexsort((-rows["score"].to_numpy(dtype=np.float64), slide))
+    rows, slide = rows.iloc[order].reset_index(drop=True), slide[order]
+    wanted = boxes[~boxes["ignored"]].rename(columns={"image": "slide"}).reset_index(drop=True)
+    ignored = boxes[boxes["ignored"]]
+    number, count = {name: place for place, name in enumerate(classes)}, len(classes)
+    # A class of a slide is a slide of its own, and an ignored box lies on all of them.
+    matching = match_boxes(
+        rows[COORDINATES].to_numpy(dtype=np.float64),
+        rows["score"].to_numpy(dtype=np.float64),
+        wanted[COORDINATES].to_numpy(dtype=np.float64),
+        np.repeat(ignored[COORDINATES].to_numpy(dtype=np.float64), count, axis=0),
+        iou,
+        (
+            slide * count + rows["class"].map(number).to_numpy(dtype=np.int64),
+            slide_numbers(wanted["slide"], images) * count + wanted["class"].map(number).to_numpy(dtype=np.int64),
+            np.repeat(slide_numbers(ignored["image"], images), count) * count + np.tile(np.arange(count), len(ignored)),
+        ),
+    )
+    found_by = np.full(len(wanted), -1)
+    hits = np.flatnonzero(matching.truth_of >= 0)
+    found_by[matching.truth_of[hits]] = hits
+    groups = images.set_index("image")["group"]
+    rows = rows.assign(
+        group=rows["slide"].map(groups), truth=matching.truth_of, iou=matching.iou, on_ignored=matching.on_ignored
+    )
+    wanted = wanted.assign(group=wanted["slide"].map(groups), found_by=found_by)
     return Scored(rows, wanted, images, list(classes), iou)
+
+
+def slide_numbers(slides: pd.Series, images: pd.DataFrame) -> Ints:
+    """The place of each slide in the images table."""
+    places = pd.Index(images["image"]).get_indexer(pd.Index(slides))
+    if len(places) and places.min() < 0:
+        raise KeyError(f"not among the images: {slides[places < 0].iloc[0]}")
+    return np.asarray(places, dtype=np.int64)
+
+
+def group_numbers(images: pd.DataFrame) -> tuple[Ints, int]:
+    """The number of each slide's group, by name, and how many groups there are."""
+    numbers, names = pd.factorize(images["group"], sort=True)
+    return np.asarray(numbers, dtype=np.int64), len(names)
 
 
 def matches_table(detections: Scored) -> pd.DataFrame:
@@ -125,14 +140,15 @@ def matches_table(detections: Scored) -> pd.DataFrame:
         detections: The matched detections.
 
     Returns:
-        Columns ``slide, group, class, outcome, score, iou`` and the box. ``outcome`` is ``tp`` or ``fp`` for
-        detections (their own box), ``fn`` for labelled boxes that none found, and ``ignored`` for detections on an
-        ignored box.
+        Columns ``slide, group, class, outcome, score, iou``, the box, and :data:`spore_yolo.evaluation.traits.TRAITS`.
+        ``outcome`` is ``tp`` or ``fp`` for detections (their own box), ``fn`` for labelled boxes that none found, and
+        ``ignored`` for detections on an ignored box. The traits are those of the labelled box, of ``tp`` and ``fn``.
     """
     columns = ["slide", "group", "class", "outcome", "score", "iou", *COORDINATES]
-    shown = detections.candidates
+    shown, traits = detections.candidates, detections.truth.reindex(columns=TRAITS).astype("float64")
     outcome = np.where(shown["truth"] >= 0, "tp", np.where(shown["on_ignored"], "ignored", "fp"))
-    missed = detections.truth[detections.truth["found_score"].isna()]
-    missed = missed.assign(outcome="fn", score=np.nan, iou=np.nan)
-    both = pd.concat([shown.assign(outcome=outcome)[columns], missed[columns].astype({"score": "float64"})])
+    of_shown = traits.reindex(shown["truth"].to_numpy()).set_axis(shown.index)
+    missed = detections.truth["found_by"] < 0
+    fn = detections.truth[missed].assign(outcome="fn", score=np.nan, iou=np.nan)[columns].join(traits)
+    both = pd.concat([shown.assign(outcome=outcome)[columns].join(of_shown), fn])
     return both.sort_values(["slide", "outcome"], kind="stable").reset_index(drop=True)

@@ -8,6 +8,7 @@ import pytest
 
 from spore_yolo.evaluation.metrics import compute_metrics
 from spore_yolo.evaluation.scoring import (
+    Scored,
     as_detector_alone,
     detections_of,
     matches_table,
@@ -15,9 +16,10 @@ from spore_yolo.evaluation.scoring import (
     score_candidates,
 )
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
+from tests.evaluation.hand_worked import values
 
 Make = Callable[..., pd.DataFrame]
-NO_AP = {"rust": (None, None), "Alternaria": (None, None)}
+NO_AP: dict[str | None, dict[str, Any]] = {"rust": {}, "Alternaria": {}, "spore": {}, None: {}}
 
 
 def hand_made(make_images: Make, make_boxes: Make, make_candidates: Make) -> tuple[pd.DataFrame, ...]:
@@ -51,20 +53,23 @@ def at(candidates: pd.DataFrame, threshold: float) -> pd.DataFrame:
     return detections_of(candidates, OperatingPoint(detector=threshold))
 
 
+def found_scores(scored: Scored) -> pd.Series:
+    """The score of what found each labelled box, NaN if nothing did."""
+    return scored.candidates["score"].reindex(scored.truth["found_by"])
+
+
 def test_every_number_of_the_hand_made_case(make_images: Make, make_boxes: Make, make_candidates: Make) -> None:
     candidates, boxes, images = hand_made(make_images, make_boxes, make_candidates)
     metrics = compute_metrics(score_candidates(at(candidates, 0.5), boxes, images, ["rust", "Alternaria"]), NO_AP)
 
     rust = metrics["per_class"]["rust"]
     assert (rust["boxes"], rust["tp"], rust["fp"], rust["fn"]) == (3, 1, 3, 2)
-    assert rust["recall"] == 1 / 3
-    assert rust["precision"] == 1 / 4
-    assert rust["false_alarms_per_slide"] == 3 / 4
-    assert rust["false_alarms_per_megapixel"] == 3 / 2  # four slides of half a megapixel
+    assert values(rust, "recall", "precision", "false_alarms_per_slide") == (1 / 3, 1 / 4, 3 / 4)
+    assert rust["false_alarms_per_megapixel"]["value"] == 3 / 2  # four slides of half a megapixel
 
     alternaria = metrics["per_class"]["Alternaria"]
     assert (alternaria["tp"], alternaria["fp"], alternaria["fn"]) == (0, 1, 1)
-    assert alternaria["recall"] == 0.0
+    assert alternaria["recall"]["value"] == 0.0
 
     overall = metrics["overall"]
     assert (overall["boxes"], overall["tp"], overall["fp"], overall["fn"]) == (4, 1, 4, 3)
@@ -80,7 +85,7 @@ def test_lower_operating_point_finds_more(make_images: Make, make_boxes: Make, m
         return compute_metrics(scored, NO_AP)
 
     assert metrics(0.4)["per_class"]["rust"]["tp"] == 2
-    assert metrics(0.99)["overall"]["precision"] is None
+    assert metrics(0.99)["overall"]["precision"]["value"] is None
 
 
 @pytest.mark.parametrize("threshold", [0.01, 0.2, 0.5, 0.8])
@@ -92,7 +97,7 @@ def test_without_a_classifier_filtering_first_changes_nothing(
     whole = score_candidates(candidates, boxes, images, ["a", "b"])
     kept = whole.candidates[whole.candidates["score"] >= threshold].reset_index(drop=True)
     assert kept.equals(first.candidates)
-    assert (whole.truth["found_score"] >= threshold).tolist() == first.truth["found_score"].notna().tolist()
+    assert found_scores(whole).ge(threshold).tolist() == found_scores(first).notna().tolist()
 
 
 def test_a_rejected_candidate_takes_no_box_from_one_that_passes(
@@ -108,7 +113,7 @@ def test_a_rejected_candidate_takes_no_box_from_one_that_passes(
     point = OperatingPoint.model_validate({"detector": 0.1, "class": {"rust": 0.5}})
     scored = score_candidates(detections_of(candidates, point), boxes, images, ["rust"])
     assert scored.candidates["truth"].tolist() == [0]
-    assert scored.truth["found_score"].tolist() == [pytest.approx(0.4)]
+    assert found_scores(scored).tolist() == [pytest.approx(0.4)]
 
 
 def test_debris_is_no_detection_and_is_left_out_of_the_matching(
@@ -143,7 +148,7 @@ def test_one_class_detector_is_scored_on_merged_labels(
     candidates, boxes, images = hand_made(make_images, make_boxes, make_candidates)
     merged = at(candidates, 0.5).assign(**{"class": "spore"})
     scored = score_candidates(merged, merged_to_spore(boxes), images, ["spore"])
-    figures = compute_metrics(scored, {"spore": (None, None)})["per_class"]["spore"]
+    figures = compute_metrics(scored, NO_AP)["per_class"]["spore"]
     assert (figures["tp"], figures["fp"], figures["fn"]) == (2, 3, 2)
 
 
@@ -151,6 +156,5 @@ def test_no_candidates_at_all(make_images: Make, make_boxes: Make, make_candidat
     _, boxes, images = hand_made(make_images, make_boxes, make_candidates)
     scored = score_candidates(at(make_candidates([]), 0.5), boxes, images, ["rust", "Alternaria"])
     metrics = compute_metrics(scored, NO_AP)
-    assert metrics["overall"]["recall"] == 0.0
-    assert metrics["overall"]["precision"] is None
+    assert values(metrics["overall"], "recall", "precision") == (0.0, None)
     assert (matches_table(scored)["outcome"] == "fn").all()
