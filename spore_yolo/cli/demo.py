@@ -99,7 +99,7 @@ def run(arguments: argparse.Namespace) -> None:
     trained = folder / "runs" / NAME
     go(["predict", "--run", str(trained), "--source", *test, "--output", f"{folder}/found", "--um-per-px", "0.4"])
     figures = json.loads((trained / "evaluation" / f"{NAME}-test" / "metrics.json").read_text(encoding="utf-8"))
-    recall, precision = figures["overall"]["recall"] or 0.0, figures["overall"]["precision"] or 0.0
+    recall, precision = (figures["overall"][key]["value"] or 0.0 for key in ("recall", "precision"))
     minutes = (time.monotonic() - began) / 60
     print(f"\nthe whole way took {minutes:.1f} minutes; test recall {recall:.3f}, precision {precision:.3f}")
     print(f"look at: {folder}/found/images/ and {folder}/found/contact_sheets/; counts in {folder}/found/counts.xlsx")

@@ -11,13 +11,14 @@ from tabulate import tabulate
 from tqdm import tqdm
 
 from spore_yolo.dataset.store import load_dataset
-from spore_yolo.evaluation.classifier import call_labels, classifier_figures
+from spore_yolo.evaluation.classifier import classifier_figures, look_at_labels
+from spore_yolo.evaluation.metrics import cell
 from spore_yolo.files.atomic import atomic_folder
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.hashes import sha256_file
 from spore_yolo.files.structured import read_model
 from spore_yolo.inference.classifier import Classifier, CropNamer
-from spore_yolo.inference.manifest import ClassifierPart, OperatingPoint
+from spore_yolo.inference.manifest import ClassifierPart
 from spore_yolo.inference.pair import read_trained_on
 
 MANIFEST = "classifier.yaml"
@@ -61,8 +62,8 @@ def run(arguments: argparse.Namespace) -> None:
         )
     namer = load_classifier(folder, arguments.device)
     slides = tqdm([(image, dataset.path_of(image)) for image in images["image"]], desc="naming labels", unit="slide")
-    calls = call_labels(namer, boxes, slides, OperatingPoint(detector=0))
-    figures = classifier_figures(calls, dataset.classes)
+    calls = look_at_labels(boxes, slides, namer)
+    figures = classifier_figures(calls, dataset.classes, images)
     output = arguments.output or folder / "evaluation" / f"{dataset.name}-{arguments.split}"
     content = {
         "dataset": dataset.name,
@@ -77,17 +78,8 @@ def run(arguments: argparse.Namespace) -> None:
         (temporary / "metrics.json").write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
         calls.to_csv(temporary / "labels.csv", index=False)
     print(f"\n{dataset.name}, {arguments.split}: {len(images)} slides in {content['groups']} groups, labels only\n")
-    rows = [
-        [
-            name,
-            f"{share['recall']['n']:,}",
-            None if share["recall"]["value"] is None else f"{share['recall']['value']:.3f}",
-        ]
-        for name, share in figures["per_class"].items()
-    ]
+    rows = [[name, f"{one['recall']['n']:,}", cell(one["recall"])] for name, one in figures["per_class"].items()]
     accuracy = figures["overall"]["accuracy"]
-    rows.append(
-        ["all (accuracy)", f"{accuracy['n']:,}", None if accuracy["value"] is None else f"{accuracy['value']:.3f}"]
-    )
+    rows.append(["all (accuracy)", f"{accuracy['n']:,}", cell(accuracy)])
     print(tabulate(rows, ["class", "boxes", "recall"], tablefmt="simple", missingval="-", disable_numparse=True))
     print(f"\n{output}: metrics.json, labels.csv")

@@ -97,7 +97,9 @@ def made(dataset: Dataset, start: str, seconds: float, settings: Mapping[str, An
 
 
 def validation_figures(metrics: Mapping[str, Any], images: pd.DataFrame) -> dict[str, Any]:
-    """The part of an evaluation on validation that a manifest keeps, each figure with what it was measured on.
+    """The part of an evaluation on validation that a manifest keeps: counts, and shares with what they are shares of.
+
+    How far they carry is not kept: the operating point was chosen on the same slides.
 
     Args:
         metrics: What :func:`spore_yolo.evaluation.report.evaluate_candidates` measured.
@@ -107,13 +109,16 @@ def validation_figures(metrics: Mapping[str, Any], images: pd.DataFrame) -> dict
         "split": "val",
         "slides": len(images),
         "groups": int(images["group"].nunique()),
-        **_rounded(metrics["overall"]),
-        "per_class": _rounded(metrics["per_class"]),
+        **_kept(metrics["overall"]),
+        "per_class": {name: _kept(figures) for name, figures in metrics["per_class"].items()},
     }
 
 
-def _rounded(value: Any) -> Any:
-    """Floats to four decimals, in mappings too."""
-    if isinstance(value, Mapping):
-        return {key: _rounded(item) for key, item in value.items()}
-    return round(value, 4) if isinstance(value, float) else value
+def _kept(figures: Mapping[str, Any]) -> dict[str, Any]:
+    kept: dict[str, Any] = {}
+    for key, one in figures.items():
+        if isinstance(one, int):
+            kept[key] = one
+        elif isinstance(one, Mapping) and "interval" in one:
+            kept[key] = {"value": None if one["value"] is None else round(one["value"], 4), "n": round(one["n"], 4)}
+    return kept

@@ -9,7 +9,7 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spore_yolo.evaluation.metrics import compute_metrics
+from spore_yolo.evaluation.metrics import counts_by_group
 from spore_yolo.evaluation.operating_point import (
     MIN_PRECISION,
     ChosenPoint,
@@ -154,9 +154,12 @@ def choose_pair_point(
         {"detector": best_threshold, "class": {name: best[name].threshold for name in classes}}
     )
     scored = score_candidates(detections_of(candidates, point), boxes, images, classes, IOU)
-    figures = compute_metrics(scored, dict.fromkeys(classes, (None, None)))["per_class"]
-    recall = {name: figures[name]["recall"] for name in classes}
-    precision = {name: figures[name]["precision"] for name in classes}
+    recall: dict[str, float | None] = {}
+    precision: dict[str, float | None] = {}
+    for name in classes:
+        tp, fp, fn = (float(count.sum()) for count in counts_by_group(scored, name).values())
+        recall[name] = tp / (tp + fn) if tp + fn else None
+        precision[name] = tp / (tp + fp) if tp + fp else None
     return ChosenPairPoint(
         point=point,
         recall=recall,

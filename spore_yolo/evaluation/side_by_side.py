@@ -6,7 +6,8 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from spore_yolo.evaluation.metrics import Figures, by_importance
+from spore_yolo.evaluation.intervals import Figures
+from spore_yolo.evaluation.metrics import by_importance, cell
 
 
 def side_by_side_text(metrics: Figures, targets: Sequence[str]) -> str:
@@ -21,14 +22,14 @@ def side_by_side_text(metrics: Figures, targets: Sequence[str]) -> str:
     rows = []
     for name, label in by_importance(per_class, targets).items():
         if alone["classes_merged_to_spore"]:
-            detector = [_number(alone["found_at_all"][name]["value"]), None, None]
+            detector = [cell(alone["found_at_all"][name], interval=False), None, None]
         else:
-            detector = _boxes(alone["per_class"][name])
-        named = by_label["per_class"][name]["recall"]["value"]
+            detector = _boxes(alone["per_class"][name], interval=False)
+        named = by_label["per_class"][name]["recall"]
         rows.append(_row(label, per_class[name], detector, named))
     overall = metrics["overall"]
-    accuracy = by_label["overall"]["accuracy"]["value"]
-    rows.append(_row("all", overall, _boxes(alone["overall"]), accuracy))
+    accuracy = by_label["overall"]["accuracy"]
+    rows.append(_row("all", overall, _boxes(alone["overall"], interval=False), accuracy))
     headers = [
         *("class", "boxes", "alone:\nrecall", "alone:\nprecision", "alone:\nfalse/slide"),
         *("found\nat all", "named\nright", "pair:\nrecall", "pair:\nprecision", "pair:\nfalse/slide"),
@@ -47,25 +48,22 @@ def specificity_text(metrics: Figures, targets: Sequence[str]) -> str:
     return _table(rows, ["class", "crops:\nrecall", "crops:\nspecificity", "slides:\nrecall", "slides:\nspecificity"])
 
 
-def _row(label: str, pair: Figures, detector: Sequence[str | None], named: float | None) -> list[str | None]:
-    found = _number(pair["found_at_all"]["value"])
-    return [label, f"{pair['boxes']:,}", *detector, found, _number(named), *_boxes(pair)]
+def _row(label: str, pair: Figures, detector: Sequence[str | None], named: Figures) -> list[str | None]:
+    parts = [cell(pair["found_at_all"], interval=False), cell(named, interval=False)]
+    return [label, f"{pair['boxes']:,}", *detector, *parts, *_boxes(pair)]
 
 
-def _boxes(figures: Figures) -> list[str | None]:
+def _boxes(figures: Figures, interval: bool = True) -> list[str | None]:
     return [
-        _number(figures["recall"]),
-        _number(figures["precision"]),
-        _number(figures["false_alarms_per_slide"], 2),
+        cell(figures["recall"], interval=interval),
+        cell(figures["precision"], interval=interval),
+        cell(figures["false_alarms_per_slide"], decimals=2, interval=interval),
     ]
 
 
-def _share(share: Figures) -> str:
-    return f"{_number(share['value']) or '-'} of {share['n']:,}"
-
-
-def _number(value: float | None, decimals: int = 3) -> str | None:
-    return None if value is None else f"{value:.{decimals}f}"
+def _share(figure: Figures) -> str:
+    value, *interval = (cell(figure) or "-").split("\n")
+    return "\n".join([f"{value} of {figure['n']:,}", *interval])
 
 
 def _table(rows: Sequence[Sequence[str | None]], headers: Sequence[str]) -> str:

@@ -18,6 +18,8 @@ s5     g4     none                      c12 is debris and called debris; c13 is 
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
@@ -86,3 +88,18 @@ def label_calls() -> pd.DataFrame:
     # In the order R1, R2, R3, S1, S2, S3, R4.
     calls = ["rust", "rust", DEBRIS, "rust", DEBRIS, "smut", "smut"]
     return labelled.assign(called=calls)[["slide", "class", "called"]].reset_index(drop=True)
+
+
+def stated(figures: Any) -> Any:
+    """Figures without how far they carry, in mappings too: ``{"value", "n"}``."""
+    if not isinstance(figures, dict):
+        return figures
+    if "interval" in figures:
+        return {"value": figures["value"], "n": figures["n"]}
+    return {name: stated(one) for name, one in figures.items()}
+
+
+def values(figures: dict[str, Any], *names: str) -> tuple[Any, ...]:
+    """The values of some figures, and counts as they are."""
+    found = (figures[name] for name in names)
+    return tuple(one["value"] if isinstance(one, dict) else one for one in found)

@@ -8,9 +8,10 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from spore_yolo.evaluation.classifier import call_labels, classifier_figures
+from spore_yolo.evaluation.classifier import classifier_figures, look_at_labels
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
 from spore_yolo.labels.table import COORDINATES, boxes_table
+from tests.evaluation.hand_worked import stated
 
 
 class DarkIsRust:
@@ -41,6 +42,10 @@ def labelled(*rows: tuple[str, str, float, bool]) -> pd.DataFrame:
     return boxes_table([(image, name, x, 0, x + 20, 20, ignored, "l.csv", 1) for image, name, x, ignored in rows])
 
 
+def images_in_groups(*names: str) -> pd.DataFrame:
+    return pd.DataFrame({"image": names, "group": names})
+
+
 def test_labels_are_called_at_the_operating_point(slides: list[tuple[str, Path]]) -> None:
     pair = DarkIsRust()
     boxes = labelled(
@@ -52,7 +57,7 @@ def test_labels_are_called_at_the_operating_point(slides: list[tuple[str, Path]]
     )
     # The detector's threshold, however high, has no part in it: people found these.
     point = OperatingPoint.model_validate({"detector": 0.99, "class": {"smut": 0.4}})
-    calls = call_labels(cast(Any, pair), boxes, slides, point)
+    calls = look_at_labels(boxes, slides, cast(Any, pair), point)
     assert calls["called"].tolist() == ["rust", DEBRIS, "smut", DEBRIS]
     assert calls["class"].tolist() == ["rust", "smut", "smut", "rust"]
     assert calls["class_score"].tolist() == [0.9, 0.3, 0.9, 0.9]
@@ -62,18 +67,28 @@ def test_labels_are_called_at_the_operating_point(slides: list[tuple[str, Path]]
 
 
 def test_no_labels_at_all(slides: list[tuple[str, Path]]) -> None:
-    calls = call_labels(cast(Any, DarkIsRust()), boxes_table(), slides, OperatingPoint(detector=0.5))
-    figures = classifier_figures(calls, ["rust"])
+    calls = look_at_labels(boxes_table(), slides, cast(Any, DarkIsRust()))
+    figures = stated(classifier_figures(calls, ["rust"], images_in_groups("1.png")))
     assert figures["overall"]["accuracy"] == {"value": None, "n": 0}
     assert figures["per_class"]["rust"]["recall"] == {"value": None, "n": 0}
+
+
+def test_without_a_classifier_only_the_sharpness_is_told(slides: list[tuple[str, Path]]) -> None:
+    boxes = labelled(("1.png", "rust", 10, False), ("1.png", "rust", 60, True), ("2.png", "rust", 70, False))
+    looks = look_at_labels(boxes, slides)
+    assert looks.index.tolist() == [0, 2]
+    assert looks["called"].tolist() == ["", ""]
+    assert looks["class_score"].isna().all()
+    # The first lies on an edge, the second on nothing.
+    assert looks["sharpness"].iloc[0] > looks["sharpness"].iloc[1] == 0
 
 
 def test_figures_agree_with_scikit_learn() -> None:
     sklearn_metrics = pytest.importorskip("sklearn.metrics")
     rng = np.random.default_rng(0)
     names = np.array(["a", "b", "c", DEBRIS], dtype=object)
-    calls = pd.DataFrame({"slide": "s", "class": rng.choice(names[:3], 200), "called": rng.choice(names, 200)})
-    figures = classifier_figures(calls, ["a", "b", "c"])
+    calls = pd.DataFrame({"slide": "1.png", "class": rng.choice(names[:3], 200), "called": rng.choice(names, 200)})
+    figures = classifier_figures(calls, ["a", "b", "c"], images_in_groups("1.png"))
     truth, said = calls["class"].tolist(), calls["called"].tolist()
     assert figures["overall"]["accuracy"]["value"] == sklearn_metrics.accuracy_score(truth, said)
     recall = sklearn_metrics.recall_score(truth, said, labels=["a", "b", "c"], average=None)

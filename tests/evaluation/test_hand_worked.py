@@ -65,8 +65,9 @@ import pytest
 
 from spore_yolo.evaluation.report import Evaluation, evaluate_pair
 from spore_yolo.evaluation.scoring import matches_table
-from spore_yolo.inference.manifest import DEBRIS, ClassifierPart, DetectorPart, PairManifest
+from spore_yolo.inference.manifest import DEBRIS, PAIR_VERSION, ClassifierPart, DetectorPart, PairManifest
 from tests.evaluation import hand_worked
+from tests.evaluation.hand_worked import stated, values
 
 UNKNOWN = {"value": None, "n": 0}
 
@@ -94,7 +95,7 @@ def manifest() -> PairManifest:
         temperature=1.0,
     )
     return PairManifest(
-        pair_version=2,
+        pair_version=PAIR_VERSION,
         classes=hand_worked.CLASSES,
         targets=hand_worked.TARGETS,
         detector=detector,
@@ -122,16 +123,16 @@ def per_class(evaluation: Evaluation) -> dict[str, dict[str, Any]]:
 
 
 def part(figures: dict[str, Any], *names: str) -> tuple[Any, ...]:
-    return tuple(figures[name] for name in names)
+    return tuple(stated(figures[name]) for name in names)
 
 
 def test_boxes(evaluation: Evaluation, per_class: dict[str, dict[str, Any]]) -> None:
     names = ("boxes", "tp", "fp", "fn", "recall", "precision", "false_alarms_per_slide", "false_alarms_per_megapixel")
     # Five slides, two and a half megapixels.
-    assert part(per_class["rust"], *names) == (4, 1, 4, 3, 1 / 4, 1 / 5, 4 / 5, 4 / 2.5)
-    assert part(per_class["smut"], *names) == (3, 1, 1, 2, 1 / 3, 1 / 2, 1 / 5, 1 / 2.5)
-    assert part(per_class["ergot"], *names) == (0, 0, 1, 0, None, 0.0, 1 / 5, 1 / 2.5)
-    assert part(evaluation.metrics["overall"], *names) == (7, 2, 6, 5, 2 / 7, 2 / 8, 6 / 5, 6 / 2.5)
+    assert values(per_class["rust"], *names) == (4, 1, 4, 3, 1 / 4, 1 / 5, 4 / 5, 4 / 2.5)
+    assert values(per_class["smut"], *names) == (3, 1, 1, 2, 1 / 3, 1 / 2, 1 / 5, 1 / 2.5)
+    assert values(per_class["ergot"], *names) == (0, 0, 1, 0, None, 0.0, 1 / 5, 1 / 2.5)
+    assert values(evaluation.metrics["overall"], *names) == (7, 2, 6, 5, 2 / 7, 2 / 8, 6 / 5, 6 / 2.5)
 
 
 def test_groups(evaluation: Evaluation) -> None:
@@ -145,10 +146,10 @@ def test_groups(evaluation: Evaluation) -> None:
 
 def test_average_precision(evaluation: Evaluation, per_class: dict[str, dict[str, Any]]) -> None:
     rust, smut = (26 + 25 / 3) / 101, 67 / 101
-    assert part(per_class["rust"], "ap50", "ap50_95") == pytest.approx((rust, rust))
-    assert part(per_class["smut"], "ap50", "ap50_95") == pytest.approx((smut, smut))
-    assert part(per_class["ergot"], "ap50", "ap50_95") == (None, None)
-    assert evaluation.metrics["overall"]["ap50"] == pytest.approx((rust + smut) / 2)
+    assert values(per_class["rust"], "ap50", "ap50_95") == pytest.approx((rust, rust))
+    assert values(per_class["smut"], "ap50", "ap50_95") == pytest.approx((smut, smut))
+    assert values(per_class["ergot"], "ap50", "ap50_95") == (None, None)
+    assert evaluation.metrics["overall"]["ap50"]["value"] == pytest.approx((rust + smut) / 2)
 
 
 def test_what_became_of_each_box(evaluation: Evaluation) -> None:
@@ -232,10 +233,10 @@ def test_confusion(evaluation: Evaluation) -> None:
 
 
 def test_found_at_all(evaluation: Evaluation, per_class: dict[str, dict[str, Any]]) -> None:
-    assert per_class["rust"]["found_at_all"] == {"value": 1 / 4, "n": 4}
-    assert per_class["smut"]["found_at_all"] == {"value": 3 / 3, "n": 3}
-    assert per_class["ergot"]["found_at_all"] == UNKNOWN
-    assert evaluation.metrics["overall"]["found_at_all"] == {"value": 4 / 7, "n": 7}
+    assert stated(per_class["rust"]["found_at_all"]) == {"value": 1 / 4, "n": 4}
+    assert stated(per_class["smut"]["found_at_all"]) == {"value": 3 / 3, "n": 3}
+    assert stated(per_class["ergot"]["found_at_all"]) == UNKNOWN
+    assert stated(evaluation.metrics["overall"]["found_at_all"]) == {"value": 4 / 7, "n": 7}
 
 
 def test_detector_alone(evaluation: Evaluation) -> None:
@@ -243,10 +244,10 @@ def test_detector_alone(evaluation: Evaluation) -> None:
     assert (alone["threshold"], alone["classes_merged_to_spore"]) == (0.35, True)
     spore = alone["per_class"]["spore"]
     names = ("boxes", "tp", "fp", "fn", "recall", "precision", "false_alarms_per_slide")
-    assert part(spore, *names) == part(alone["overall"], *names) == (7, 4, 4, 3, 4 / 7, 4 / 8, 4 / 5)
+    assert values(spore, *names) == values(alone["overall"], *names) == (7, 4, 4, 3, 4 / 7, 4 / 8, 4 / 5)
     assert part(spore, "recall_crops", "specificity_crops") == ({"value": 5 / 6, "n": 6}, {"value": 3 / 5, "n": 5})
     assert part(spore, "recall_slides", "specificity_slides") == ({"value": 1.0, "n": 3}, {"value": 1 / 2, "n": 2})
-    assert alone["found_at_all"] == {
+    assert stated(alone["found_at_all"]) == {
         "rust": {"value": 1 / 4, "n": 4},
         "smut": {"value": 3 / 3, "n": 3},
         "ergot": UNKNOWN,
@@ -254,7 +255,7 @@ def test_detector_alone(evaluation: Evaluation) -> None:
 
 
 def test_classifier_on_labels(evaluation: Evaluation) -> None:
-    figures = evaluation.metrics["classifier_on_labels"]
+    figures = stated(evaluation.metrics["classifier_on_labels"])
     assert figures["overall"] == {"accuracy": {"value": 3 / 7, "n": 7}, "called_debris": {"value": 2 / 7, "n": 7}}
     assert figures["per_class"] == {
         "rust": {"recall": {"value": 2 / 4, "n": 4}, "called_debris": {"value": 1 / 4, "n": 4}},
