@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 import numpy.typing as npt
+import pandas as pd
 from scipy.optimize import minimize_scalar
 
+from spore_yolo.evaluation.intervals import share_interval
 from spore_yolo.inference.classifier import calibrated
 
 Floats = npt.NDArray[np.float64]
@@ -15,6 +19,8 @@ BINS = 15
 """Bins of the calibration error, as in Guo et al. 2017."""
 
 TEMPERATURES = (0.05, 20.0)
+
+RELIABILITY_COLUMNS = ["low", "high", "n", "groups", "score", "right", "right_low", "right_high"]
 
 
 def log_loss(log_probabilities: Floats, truth: Ints, temperature: float = 1.0) -> float:
@@ -73,10 +79,35 @@ def expected_calibration_error(probabilities: Floats, truth: Ints) -> float | No
         return None
     confidence = probabilities.max(axis=1)
     right = probabilities.argmax(axis=1) == truth
-    # Bins are open below and closed above, as in the paper.
-    bins = np.clip(np.ceil(confidence * BINS).astype(int) - 1, 0, BINS - 1)
-    gaps = np.bincount(bins, weights=right.astype(np.float64) - confidence, minlength=BINS)
+    gaps = np.bincount(_bins(confidence), weights=right.astype(np.float64) - confidence, minlength=BINS)
     return float(np.abs(gaps).sum() / len(truth))
+
+
+def reliability(confidence: Floats, right: npt.NDArray[np.bool_], groups: Sequence[str]) -> pd.DataFrame:
+    """The bins of a reliability diagram: how often crops that were named with a probability were named rightly.
+
+    The bins are those of :func:`expected_calibration_error`, whose value is the mean distance of ``score`` from
+    ``right``, weighted by ``n``.
+
+    Args:
+        confidence: ``(N,)``, the probability of the class named: class_score. Crops where it is NaN are left out.
+        right: ``(N,)``, whether the crop truly shows that class.
+        groups: ``(N,)``, the group of each crop.
+
+    Returns:
+        A row a bin that holds crops: ``low, high`` (its bounds), ``n`` (crops), ``groups``, ``score`` (mean
+        class_score), ``right`` (share), and ``right_low, right_high``, its 95 % interval; NaN with too few groups to
+        tell.
+    """
+    crops = pd.DataFrame({"confidence": confidence, "right": right, "group": groups})
+    crops = crops[crops["confidence"].notna()]
+    rows = []
+    for number, part in crops.groupby(_bins(crops["confidence"].to_numpy(dtype=np.float64))):
+        by_group = part.groupby("group", observed=True)["right"].agg(["sum", "count"]).to_numpy(dtype=np.float64)
+        interval = share_interval(by_group[:, 0], by_group[:, 1]) or (np.nan, np.nan)
+        bounds = (number / BINS, (number + 1) / BINS)
+        rows.append((*bounds, len(part), len(by_group), part["confidence"].mean(), part["right"].mean(), *interval))
+    return pd.DataFrame(rows, columns=RELIABILITY_COLUMNS)
 
 
 def calibration_figures(log_probabilities: Floats, truth: Ints, temperature: float) -> dict[str, float | int | None]:
@@ -87,3 +118,8 @@ def calibration_figures(log_probabilities: Floats, truth: Ints, temperature: flo
         "ece": expected_calibration_error(calibrated(log_probabilities, temperature), truth),
         "n": len(truth),
     }
+
+
+def _bins(confidence: Floats) -> Ints:
+    """The bin of each probability, open below and closed above as in the paper."""
+    return np.clip(np.ceil(confidence * BINS).astype(np.int64) - 1, 0, BINS - 1)

@@ -9,12 +9,15 @@ from sklearn import metrics as sklearn
 
 from spore_yolo.evaluation.calibration import (
     BINS,
+    RELIABILITY_COLUMNS,
     balanced_log_loss,
     calibration_figures,
     expected_calibration_error,
     fit_temperature,
     log_loss,
+    reliability,
 )
+from spore_yolo.evaluation.intervals import share_interval
 
 NONE = np.zeros(0, dtype=np.int64)
 
@@ -145,3 +148,53 @@ def test_without_crops() -> None:
     assert fit_temperature(nothing, NONE) == 1.0
     assert expected_calibration_error(nothing, NONE) is None
     assert calibration_figures(nothing, NONE, 1.0) == {"temperature": 1.0, "ece_before": None, "ece": None, "n": 0}
+
+
+def test_reliability_by_hand() -> None:
+    # Named with 0.9 (bin 14 of 15): two of four right. Named with 0.6 (bin 9): one of one.
+    bins = reliability(
+        np.array([0.9, 0.9, 0.6, 0.9, np.nan, 0.9]),
+        np.array([True, False, True, True, True, False]),
+        ["a", "a", "a", "b", "b", "b"],
+    )
+    assert list(bins) == RELIABILITY_COLUMNS
+    assert bins[["n", "groups", "score", "right"]].to_numpy() == pytest.approx(
+        np.array([[1, 1, 0.6, 1], [4, 2, 0.9, 0.5]])
+    )
+    assert bins[["low", "high"]].to_numpy() == pytest.approx(np.array([[8, 9], [13, 14]]) / 15)
+    assert bins[["right_low", "right_high"]].isna().all(axis=None)  # too few groups to tell
+
+
+@given(opinions())
+def test_reliability_holds_the_ece(case: tuple[np.ndarray, np.ndarray]) -> None:
+    values, truth = case
+    probabilities = np.exp(values)
+    right = probabilities.argmax(axis=1) == truth
+    bins = reliability(probabilities.max(axis=1), right, ["g"] * len(truth))
+    assert bins["n"].sum() == len(truth)
+    gap = (bins["n"] * (bins["right"] - bins["score"]).abs()).sum() / len(truth)
+    assert gap == pytest.approx(expected_calibration_error(probabilities, truth), abs=1e-9)
+
+
+def test_reliability_is_that_of_scikit_learn_and_has_intervals_by_groups() -> None:
+    from sklearn.calibration import calibration_curve
+
+    rng = np.random.default_rng(4)
+    score = rng.uniform(0.01, 1, 3000)
+    right, groups = rng.random(3000) < score, rng.integers(0, 12, 3000).astype(str)
+    bins = reliability(score, right, list(groups))
+    share, mean = calibration_curve(right, score, n_bins=BINS)
+    assert bins["right"].to_numpy() == pytest.approx(share) and bins["score"].to_numpy() == pytest.approx(mean)
+    assert (bins["right_low"] < bins["right"]).all() and (bins["right"] < bins["right_high"]).all()
+    inside = (score > bins["low"].iloc[7]) & (score <= bins["high"].iloc[7])
+    part = [right[inside & (groups == group)].sum() for group in np.unique(groups)]
+    whole = [(inside & (groups == group)).sum() for group in np.unique(groups)]
+    expected = share_interval(np.array(part, dtype=np.float64), np.array(whole, dtype=np.float64))
+    assert bins.loc[7, ["right_low", "right_high"]].tolist() == pytest.approx(expected)
+
+
+def test_reliability_without_crops_or_scores() -> None:
+    nothing = np.zeros(0)
+    assert reliability(nothing, nothing.astype(bool), []).empty
+    unscored = reliability(np.array([np.nan]), np.array([True]), ["a"])
+    assert unscored.empty and list(unscored) == RELIABILITY_COLUMNS
