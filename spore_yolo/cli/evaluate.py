@@ -1,4 +1,4 @@
-"""``spore-yolo evaluate``: how well a pair finds and names the labelled spores of a split."""
+"""``spore-yolo evaluate``: how well a pair, or anyone's predictions, find and name the labelled spores."""
 
 from __future__ import annotations
 
@@ -6,7 +6,18 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from spore_yolo.cli.options import Commands, add_command, add_pair, add_register, candidate_score, chosen_pair, overlap
+from spore_yolo.cli import evaluate_predictions
+from spore_yolo.cli.options import (
+    Commands,
+    add_command,
+    add_operating_point,
+    add_pair,
+    add_register,
+    candidate_score,
+    chosen_pair,
+    chosen_point,
+    overlap,
+)
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -18,22 +29,26 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   spore-yolo evaluate --run runs/magnaporthe --dataset magnaporthe --split test
   spore-yolo evaluate --pair pairs/rust --dataset rust --split test --at 0.5 --output reports/rust-at-half
+  spore-yolo evaluate --truth labels.json --predictions results.json --format coco --output reports/theirs
+  spore-yolo evaluate --dataset rust --predictions labels/ --predictions-format yolo --output reports/theirs
 """
 
 
 def add_parser(commands: Commands) -> None:
     """Adds the command to the program."""
-    parser = add_command(commands, "evaluate", "Measure a pair on a split of a dataset, over whole slides.", EXAMPLES)
-    add_pair(parser)
+    parser = add_command(commands, "evaluate", "Measure a pair, or anyone's predictions, on labelled slides.", EXAMPLES)
+    add_pair(parser, required=False)
+    evaluate_predictions.add_options(parser)
     parser.add_argument("--dataset", help="the dataset's name; without it the registered ones are listed")
     parser.add_argument(
         "--split", default="test", choices=["train", "val", "test", "calibration"], help="default: %(default)s"
     )
+    add_operating_point(parser)
     parser.add_argument(
         "--at",
         type=candidate_score,
         metavar="SCORE",
-        help="lowest detector_score instead of the stored one; thresholds on class_score stay",
+        help="lowest detector_score (of predictions: score) that counts; thresholds on class_score stay",
     )
     parser.add_argument("--iou", type=overlap, default=0.5, help="least IoU of a match (default: %(default)s)")
     parser.add_argument(
@@ -46,55 +61,65 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Evaluates, writes the evaluation's folder, whole or not at all, and prints the tables."""
-    from spore_yolo.cli.looking import look_at
-    from spore_yolo.dataset.store import load_dataset
-    from spore_yolo.evaluation.report import FILES, PLOTS, evaluate_pair, write_evaluation
-    from spore_yolo.files.errors import SporeYoloError, UsageError
-    from spore_yolo.inference.pair import load, pair_folder, read_trained_on
+    from spore_yolo.files.errors import UsageError
 
+    by_pair = arguments.pair is not None or arguments.training_run is not None
+    if (arguments.predictions is not None) == by_pair:
+        raise UsageError("expected one of --run, --pair and --predictions: what is to be measured")
     run_folder: Path | None = arguments.training_run
-    if run_folder and (run_folder / "classifier.yaml").exists() and not (run_folder / "pair").exists():
+    if by_pair:
+        foreign = [name for name in evaluate_predictions.OPTIONS if getattr(arguments, name)]
+        if foreign:
+            raise UsageError(f"--{foreign[0].replace('_', '-')}: goes with --predictions, not with a pair")
+    if arguments.predictions is not None:
+        evaluate_predictions.run(arguments)
+    elif run_folder and (run_folder / "classifier.yaml").exists() and not (run_folder / "pair").exists():
         from spore_yolo.cli import evaluate_classifier
 
         evaluate_classifier.run(arguments)
-        return
+    else:
+        _evaluate_pair(arguments)
+
+
+def _evaluate_pair(arguments: argparse.Namespace) -> None:
+    from spore_yolo.cli.looking import look_at
+    from spore_yolo.dataset.store import load_dataset
+    from spore_yolo.evaluation.report import evaluate_pair, write_evaluation
+    from spore_yolo.files.images import read_image
+    from spore_yolo.inference.pair import load, pair_folder, read_trained_on
+
     dataset = load_dataset(arguments.dataset, arguments.datasets)
     images, boxes = dataset.split(arguments.split)
     folder = pair_folder(chosen_pair(arguments))
     output = arguments.output or _default_output(folder) / f"{dataset.name}-{arguments.split}"
-    if output.exists() and any(output.iterdir()) and not (output / "metrics.json").exists():
-        raise UsageError(f"--output: {output} exists and holds other things than an evaluation; choose another folder")
+    check_output(output)
     trained_on = read_trained_on(folder)
-    seen = int(images["sha256"].isin(trained_on).sum())
-    if seen and arguments.split in ("test", "calibration"):
-        raise SporeYoloError(
-            f"{seen} of the {len(images)} slides of {dataset.name}, {arguments.split}, were in the pair's own train or"
-            " validation split: figures on them would lie. Was the dataset imported anew with --force? Train again."
-        )
+    seen = _seen(images, trained_on, dataset.name, arguments.split)
     pair = load(folder, arguments.device)
     manifest = pair.manifest
     boxes, merged = comparable(boxes, dataset, manifest)
-    point = manifest.operating_point
-    if arguments.at is not None:
-        point = point.model_copy(update={"detector": arguments.at})
+    point = chosen_point(manifest, arguments)
     slides = [(image, dataset.path_of(image)) for image in images["image"]]
     candidates, caps = look_at(pair, slides, len(slides), point.detector)
-    calls = _label_calls(pair, boxes, slides, point) if manifest.classifier else None
-    evaluation = evaluate_pair(candidates, boxes, images, manifest, point, arguments.iou, calls)
+    looks = _look_at_labels(pair, boxes, slides, point)
+    boxes = boxes.assign(sharpness=looks["sharpness"].astype("float64"))
+    evaluation = evaluate_pair(
+        candidates, boxes, images, manifest, point, arguments.iou, looks if manifest.classifier else None
+    )
     warnings = caps.warnings(manifest.detector.max_detections_per_tile, manifest.detector.largest_box)
-    classifier = manifest.classifier and manifest.classifier.sha256
     metrics = {
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
         "split": arguments.split,
         "operating_point": point.model_dump(by_alias=True),
+        "operating_point_name": arguments.operating_point,
         "iou": arguments.iou,
         "targets": [] if merged else (dataset.targets or manifest.targets),
         "classes_merged_to_spore": merged,
         "warnings": warnings,
         "pair": {
             "detector_sha256": manifest.detector.sha256,
-            "classifier_sha256": classifier,
+            "classifier_sha256": manifest.classifier and manifest.classifier.sha256,
             "made": manifest.made,
         },
         "slides": len(images),
@@ -102,8 +127,11 @@ def run(arguments: argparse.Namespace) -> None:
         "megapixels": round(evaluation.scored.megapixels, 3),
         **evaluation.metrics,
     }
-    write_evaluation(output, evaluation, candidates, metrics, f"{dataset.name}, {arguments.split}")
-    _print_tables(metrics)
+    title = f"{dataset.name}, {arguments.split}"
+    write_evaluation(
+        output, evaluation, candidates, metrics, title, lambda slide: read_image(dataset.path_of(slide))
+    )
+    print_tables(metrics)
     if seen:
         print(
             f"note: {seen} of these slides trained the pair or chose its operating point; state figures of test instead"
@@ -112,21 +140,47 @@ def run(arguments: argparse.Namespace) -> None:
         print("note: the pair does not say which slides it was trained on; make sure that these are none of them")
     for warning in warnings:
         print(warning)
-    print(f"\n{output}: {', '.join([*FILES, *PLOTS])}")
+    print_written(output)
     print(f"next: spore-yolo predict --pair {folder} --source SLIDES --output found/")
 
 
-def _print_tables(metrics: dict[str, Any]) -> None:
+def check_output(output: Path) -> None:
+    """Makes sure that the output folder is free, or holds an evaluation.
+
+    Raises:
+        UsageError: It holds other things.
+    """
+    from spore_yolo.files.errors import UsageError
+
+    if output.exists() and any(output.iterdir()) and not (output / "metrics.json").exists():
+        raise UsageError(f"--output: {output} exists and holds other things than an evaluation; choose another folder")
+
+
+def _seen(images: pd.DataFrame, trained_on: set[str], dataset: str, split: str) -> int:
+    """How many of the slides the pair was made with; none may be, where figures are to be stated."""
+    from spore_yolo.files.errors import SporeYoloError
+
+    seen = int(images["sha256"].isin(trained_on).sum())
+    if seen and split in ("test", "calibration"):
+        raise SporeYoloError(
+            f"{seen} of the {len(images)} slides of {dataset}, {split}, were in the pair's own train or"
+            " validation split: figures on them would lie. Was the dataset imported anew with --force? Train again."
+        )
+    return seen
+
+
+def print_tables(metrics: dict[str, Any]) -> None:
+    """Prints the figures of ``metrics.json``, targets first."""
+    from spore_yolo.evaluation.intervals import LEAST_GROUPS
     from spore_yolo.evaluation.metrics import metrics_text
     from spore_yolo.evaluation.side_by_side import side_by_side_text, specificity_text
 
-    point, targets = metrics["operating_point"], metrics["targets"]
-    print(
-        f"\n{metrics['dataset']}, {metrics['split']}: {metrics['slides']} slides in {metrics['groups']} groups,",
-        end=" ",
-    )
-    print(f"detector_score >= {point['detector']:g}, IoU >= {metrics['iou']:g}")
-    if point["class"]:
+    point, targets, groups = metrics["operating_point"], metrics["targets"], metrics["groups"]
+    what = metrics["dataset"] + (f", {metrics['split']}" if metrics["split"] else "")
+    print(f"\n{what}: {metrics['slides']:,} slides in {groups:,} groups,", end=" ")
+    least = f"{'detector_score' if metrics['pair'] else 'score'} >= {point['detector']:g}, " if point else ""
+    print(f"{least}IoU >= {metrics['iou']:g}")
+    if point and point["class"]:
         print("class_score >=", ", ".join(f"{threshold:g} {name}" for name, threshold in point["class"].items()))
     alone = metrics.get("detector_alone")
     if alone:
@@ -142,8 +196,22 @@ def _print_tables(metrics: dict[str, Any]) -> None:
     print(specificity_text(metrics, targets))
     if metrics["classes_merged_to_spore"]:
         print("note: the detector has the one class spore; all labels were merged to it")
-    if metrics["groups"] < 8:
-        print(f"note: {metrics['groups']} groups are too few to tell how far these figures carry to other slides")
+    if groups < LEAST_GROUPS:
+        print(
+            f"note: {groups} groups are too few to tell how far these figures carry to other slides;"
+            f" at least {LEAST_GROUPS - groups} more are needed"
+        )
+    else:
+        print("second lines: 95% intervals with groups as the units; none where fewer than 8 groups have a say")
+
+
+def print_written(output: Path) -> None:
+    """Says where the files of an evaluation are."""
+    from spore_yolo.evaluation.report import FILES, PLOTS
+
+    written = [name for name in [*FILES, *PLOTS] if (output / name).exists()]
+    print(f"\n{output}: {', '.join(written)}")
+    print(f"look at: {output / 'report.html'}")
 
 
 def _default_output(pair: Path) -> Path:
@@ -179,12 +247,13 @@ def comparable(boxes: pd.DataFrame, dataset: Dataset, manifest: PairManifest) ->
     return boxes, False
 
 
-def _label_calls(
+def _look_at_labels(
     pair: Pair, boxes: pd.DataFrame, slides: list[tuple[str, Path]], point: OperatingPoint
 ) -> pd.DataFrame:
-    """What the classifier calls the labelled boxes, with a progress bar."""
+    """How sharp the labelled boxes are and what the classifier calls them, with a progress bar."""
     from tqdm import tqdm
 
-    from spore_yolo.evaluation.classifier import call_labels
+    from spore_yolo.evaluation.classifier import look_at_labels
 
-    return call_labels(pair, boxes, tqdm(slides, desc="naming labels", unit="slide"), point)
+    bar = tqdm(slides, desc="looking at labels", unit="slide")
+    return look_at_labels(boxes, bar, pair if pair.manifest.classifier else None, point)

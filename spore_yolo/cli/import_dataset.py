@@ -29,7 +29,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("name", help="the dataset's name from now on")
     parser.add_argument("--images", type=Path, required=True, help="folder of the images, searched at any depth")
     parser.add_argument("--labels", type=Path, required=True, help="label file, or folder of label files")
-    parser.add_argument("--format", required=True, choices=["coco", "voc", "yolo", "csv"], help="format of the labels")
+    parser.add_argument(
+        "--format", required=True, choices=["coco", "voc", "yolo", "csv", "darwin"], help="format of the labels"
+    )
     parser.add_argument(
         "--group-by",
         metavar="REGEX",
@@ -78,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
         seed=arguments.seed,
         group_by=arguments.group_by,
         class_map=arguments.classes,
-        columns=_columns(arguments.columns),
+        columns=parse_columns(arguments.columns),
         targets=tuple(name.strip() for name in arguments.targets.split(",") if name.strip()),
         um_per_px=arguments.um_per_px,
         skip_bad=arguments.skip_bad,
@@ -103,7 +105,8 @@ def _split(text: str) -> dict[str, Any]:
     return {"split_file": Path(text)} if text.lower().endswith(".csv") else {"shares": parse_shares(text)}
 
 
-def _columns(text: str) -> dict[str, str]:
+def parse_columns(text: str) -> dict[str, str]:
+    """Reads ``--columns``: the file's own name of each of our columns."""
     from spore_yolo.files.errors import UsageError
 
     pairs = [part.partition("=") for part in text.split(",") if part.strip()]

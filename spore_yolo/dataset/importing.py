@@ -153,7 +153,7 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
             image: split for image, split in zip(images["image"], images["split"], strict=True) if split != SPARE
         },
     }
-    notes = _notes(index, hashes, labels.labelled_images, checked.clipped, previous, images)
+    notes = labels.notes + _notes(index, hashes, labels.labelled_images, checked.clipped, previous, images)
     tables = {"boxes.csv": checked.table.to_csv(index=False), "images.csv": images.to_csv(index=False)}
     manifest["tables"] = {name: sha256_text(text) for name, text in tables.items()}
     unchanged = previous == manifest and is_whole(folder, manifest)

@@ -99,15 +99,17 @@ def average_precision(
     without[None] = np.ma.filled(stack.mean(axis=0), np.nan)
     known = not candidates["score"].isna().any()
     results: dict[str | None, dict[str, Figures]] = {}
-    for name in [*classes, None]:
-        own = labelled if name is None else labelled[labelled["class"] == name]
+    for what, value in values.items():
+        own = labelled if what is None else labelled[labelled["class"] == what]
         number = own["group"].nunique()
-        results[name] = {}
-        for place, key in enumerate(KEYS):
-            value = float(values[name][place]) if known and not np.isnan(values[name][place]) else None
-            enough = value is not None and number >= LEAST_GROUPS
-            interval = jackknife_interval(value, without[name][:, place], "share") if value and enough else None
-            results[name][key] = figure(value, len(own), number, interval)
+        if not known or np.isnan(value).any():
+            results[what] = {key: figure(None, len(own), number, None) for key in KEYS}
+            continue
+        others = without[what] if number >= LEAST_GROUPS else np.zeros((0, len(KEYS)))
+        results[what] = {
+            key: figure(float(one), len(own), number, jackknife_interval(float(one), column, "share"))
+            for key, one, column in zip(KEYS, value, others.T, strict=True)
+        }
     return results
 
 

@@ -59,7 +59,10 @@ def compute_metrics(detections: Scored, ap: Mapping[str | None, Figures]) -> Fig
     counts = {name: counts_by_group(detections, name) for name in detections.classes}
     overall = {key: sum((count[key] for count in counts.values()), np.zeros(groups)) for key in ("tp", "fp", "fn")}
     area = (detections.images["width"] * detections.images["height"]).to_numpy(dtype=np.float64) / 1e6
-    slides, megapixels = np.bincount(number, minlength=groups), np.bincount(number, weights=area, minlength=groups)
+    # Where the size of a slide is not known, nobody can say how many false alarms a megapixel has.
+    area = area if np.isfinite(area).all() else np.zeros(len(area))
+    slides = np.bincount(number, minlength=groups).astype(np.float64)
+    megapixels = np.bincount(number, weights=area, minlength=groups).astype(np.float64)
 
     def figures(count: Mapping[str, Floats], more: Figures) -> Figures:
         tp, fp, fn = (count[key] for key in ("tp", "fp", "fn"))

@@ -9,6 +9,7 @@ A YAML file with up to three parts::
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
 
@@ -65,7 +66,7 @@ class ClassMap(BaseModel):
         gone = {*self.drop, *self.ignore}
         boxes = [self._mapped(box) for box in labels.boxes if box.class_name not in self.drop]
         classes = list(dict.fromkeys(self.rename.get(name, name) for name in labels.classes if name not in gone))
-        return RawLabels(boxes, classes, labels.labelled_images, labels.problems)
+        return replace(labels, boxes=boxes, classes=classes)
 
     def _mapped(self, box: RawBox) -> RawBox:
         return box._replace(

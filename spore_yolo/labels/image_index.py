@@ -3,44 +3,44 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from spore_yolo.files.errors import Problem, SporeYoloError
 from spore_yolo.files.images import ImageSize, UnreadableImage, find_images, read_size
+from spore_yolo.labels.table import UNKNOWN_SIZE
 
 
-class ImageIndex:
-    """The images below one folder, by relative path, by name and by stem.
+class KnownImages:
+    """Images by relative path, by name and by stem.
+
+    Args:
+        sizes: Size of each image, by its path with ``/`` between the parts.
+        root: The folder of the images; where they are not at hand, the folder of the labels.
+        place: Where the images are, for messages: ``below slides/``.
 
     Attributes:
         root: The folder.
-        sizes: Size of each readable image, by its path below ``root`` with ``/`` between the parts, sorted.
-        problems: Images whose header cannot be read.
+        sizes: Size of each image; images that cannot be read are known by name and have none.
     """
 
-    def __init__(self, root: Path) -> None:
-        if not root.is_dir():
-            raise SporeYoloError(
-                f"{root}: expected a folder with images, found {'a file' if root.exists() else 'nothing'}"
-            )
+    def __init__(self, sizes: Mapping[str, ImageSize], root: Path, place: str) -> None:
         self.root = root
         self.sizes: dict[str, ImageSize] = {}
-        self.problems: list[Problem] = []
+        self._place = place
         self._by_name: dict[str, list[str]] = defaultdict(list)
         self._by_stem: dict[str, list[str]] = defaultdict(list)
         self._by_key: dict[tuple[str, ...], list[str]] = defaultdict(list)
-        for path in find_images(root):
-            name = path.relative_to(root).as_posix()
-            try:
-                self.sizes[name] = read_size(path)
-            except UnreadableImage as error:
-                self.problems.append(Problem(path, None, str(error).removeprefix(f"{path}: ")))
-            # An unreadable image is still known by name: its labels are not "for an unknown image".
-            self._by_name[path.name].append(name)
-            self._by_stem[path.stem].append(name)
-            self._by_key[_key(PurePosixPath(name), "images")].append(name)
-        if not self._by_name:
-            raise SporeYoloError(f"{root}: expected images (JPEG, PNG, TIFF, BMP, WebP), found none")
+        for name, size in sizes.items():
+            self._add(name, size)
+
+    def _add(self, name: str, size: ImageSize | None) -> None:
+        path = PurePosixPath(name)
+        if size is not None:
+            self.sizes[name] = size
+        self._by_name[path.name].append(name)
+        self._by_stem[path.stem].append(name)
+        self._by_key[_key(path, "images")].append(name)
 
     def find(self, name: str) -> str:
         """The image that a label file calls ``name``: a relative or foreign absolute path, or a bare file name.
@@ -48,8 +48,8 @@ class ImageIndex:
         Raises:
             LookupError: There is no such image, or more than one; the message says which.
         """
-        path = PurePosixPath(PureWindowsPath(name).as_posix() if "\\" in name else name)
-        relative = path.as_posix().removeprefix("./")
+        path = _posix(name)
+        relative = path.as_posix()
         candidates = self._by_name.get(path.name, [])
         if relative in candidates:
             return relative
@@ -85,10 +85,75 @@ class ImageIndex:
 
     def _only(self, candidates: list[str], name: str) -> str:
         if not candidates:
-            raise LookupError(f"label for an unknown image: no {name} below {self.root}")
+            raise LookupError(f"unknown image: no {name} {self._place}")
         if len(candidates) > 1:
             raise LookupError(f"{name} may mean any of {', '.join(candidates)}; expected one image")
         return candidates[0]
+
+
+class ImageIndex(KnownImages):
+    """The images below one folder.
+
+    Attributes:
+        root: The folder.
+        sizes: Size of each readable image, by its path below ``root`` with ``/`` between the parts, sorted.
+        problems: Images whose header cannot be read.
+    """
+
+    def __init__(self, root: Path) -> None:
+        if not root.is_dir():
+            raise SporeYoloError(
+                f"{root}: expected a folder with images, found {'a file' if root.exists() else 'nothing'}"
+            )
+        super().__init__({}, root, f"below {root}")
+        self.problems: list[Problem] = []
+        for path in find_images(root):
+            name = path.relative_to(root).as_posix()
+            try:
+                self._add(name, read_size(path))
+            except UnreadableImage as error:
+                self.problems.append(Problem(path, None, str(error).removeprefix(f"{path}: ")))
+                # An unreadable image is still known by name: its labels are not for an unknown image.
+                self._add(name, None)
+        if not self._by_name:
+            raise SporeYoloError(f"{root}: expected images (JPEG, PNG, TIFF, BMP, WebP), found none")
+
+
+class NamedImages(KnownImages):
+    """The images that labels name, where the images themselves are not at hand: every name is an image.
+
+    Args:
+        labels: The label file, or the folder of label files.
+    """
+
+    def __init__(self, labels: Path) -> None:
+        super().__init__({}, labels if labels.is_dir() else labels.parent, f"in {labels}")
+
+    def find(self, name: str) -> str:
+        """The image called ``name``, of unknown size.
+
+        Raises:
+            LookupError: The name is empty or leads out of the folder of the images.
+        """
+        path = _posix(name)
+        if not path.name or ".." in path.parts:
+            raise LookupError(f"expected the path of an image below one folder, found {name!r:.80}")
+        image = path.relative_to(path.anchor).as_posix()
+        if image not in self.sizes:
+            self._add(image, UNKNOWN_SIZE)
+        return image
+
+    def find_for_label(self, label: PurePosixPath) -> str:
+        """Always fails: the name of a label file does not tell the suffix of its image.
+
+        Raises:
+            LookupError: The image's name is not known.
+        """
+        raise LookupError(f"the file does not say the name of its image; give the folder that holds {label.stem}.*")
+
+
+def _posix(name: str) -> PurePosixPath:
+    return PurePosixPath(PureWindowsPath(name).as_posix() if "\\" in name else name)
 
 
 def _key(path: PurePosixPath, folder: str) -> tuple[str, ...]:

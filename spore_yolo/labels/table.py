@@ -29,6 +29,12 @@ from spore_yolo.files.images import ImageSize
 COORDINATES = ["x_min", "y_min", "x_max", "y_max"]
 BOX_COLUMNS = ["image", "class", *COORDINATES, "ignored", "label_file", "line"]
 
+Corners = tuple[float, float, float, float]
+"""``x_min, y_min, x_max, y_max`` in pixels."""
+
+UNKNOWN_SIZE = ImageSize(0, 0)
+"""The size of an image that is not at hand and whose size no label file states."""
+
 MAX_OVERHANG = 1.0
 """Pixels by which a box may lie beyond the border and still be clipped; rounding in other tools explains that much."""
 
@@ -44,6 +50,7 @@ class RawBox(NamedTuple):
         file: The label file.
         line: The line in it, 1-based, or ``None``.
         stated_size: Width and height of the image that the label file states, or ``None`` where it states none.
+        score: How sure a model is of the box, 0 to 1; ``None`` for labels and for predictions without scores.
     """
 
     image: str
@@ -56,6 +63,7 @@ class RawBox(NamedTuple):
     file: Path
     line: int | None
     stated_size: tuple[int, int] | None = None
+    score: float | None = None
 
 
 @dataclass
@@ -67,12 +75,16 @@ class RawLabels:
         classes: Class names in the order of the label file's own list; empty where it has none.
         labelled_images: Images that the label files speak of, with or without boxes.
         problems: Lines that could not be read as boxes.
+        stated_sizes: Width and height in pixels of the images whose size the label files state.
+        notes: What the user should know, such as annotations that are no boxes.
     """
 
     boxes: list[RawBox] = field(default_factory=list)
     classes: list[str] = field(default_factory=list)
     labelled_images: set[str] = field(default_factory=set)
     problems: list[Problem] = field(default_factory=list)
+    stated_sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -104,28 +116,24 @@ def check_boxes(boxes: Iterable[RawBox], sizes: Mapping[str, ImageSize]) -> Chec
 
     Args:
         boxes: What a reader found.
-        sizes: Size of every image, by its path below the images folder.
+        sizes: Size of every image, by its path below the images folder; :data:`UNKNOWN_SIZE` where nobody knows it:
+            then no box lies too far right or too low.
     """
     rows: list[tuple[object, ...]] = []
     problems: list[Problem] = []
     clipped = 0
     for box in boxes:
         size = sizes[box.image]
-        fault = _fault_of_size(box, size) or _fault_of_numbers(box)
+        fault = fault_of_size(box, size) or _fault_of_numbers(box)
         if fault:
             problems.append(Problem(box.file, box.line, fault))
             continue
-        corners = _displayed(box, size)
+        corners = displayed(box, size)
         fault = _fault_of_place(corners, size)
         if fault:
             problems.append(Problem(box.file, box.line, f"{fault} (image {box.image}, class {box.class_name})"))
             continue
-        inside = (
-            max(corners[0], 0.0),
-            max(corners[1], 0.0),
-            min(corners[2], float(size.width)),
-            min(corners[3], float(size.height)),
-        )
+        inside = clipped_to(corners, size)
         clipped += inside != corners
         rows.append((box.image, box.class_name, *inside, box.ignored, str(box.file), box.line))
     return CheckedBoxes(boxes_table(rows), problems, clipped)
@@ -143,8 +151,9 @@ def _fault_of_numbers(box: RawBox) -> str | None:
     return None
 
 
-def _fault_of_size(box: RawBox, size: ImageSize) -> str | None:
-    if box.stated_size is None or box.stated_size in ((size.width, size.height), size.stored):
+def fault_of_size(box: RawBox, size: ImageSize) -> str | None:
+    """What is wrong if the file states another size than the image has, else ``None``."""
+    if box.stated_size is None or size == UNKNOWN_SIZE or box.stated_size in ((size.width, size.height), size.stored):
         return None
     return (
         f"the label file says that {box.image} has {box.stated_size[0]} x {box.stated_size[1]} pixels,"
@@ -152,17 +161,29 @@ def _fault_of_size(box: RawBox, size: ImageSize) -> str | None:
     )
 
 
-def _fault_of_place(corners: tuple[float, float, float, float], size: ImageSize) -> str | None:
+def _fault_of_place(corners: Corners, size: ImageSize) -> str | None:
     x_min, y_min, x_max, y_max = corners
-    found = f"found {_text(corners)} on an image of {size.width} x {size.height}"
-    if x_max <= 0 or y_max <= 0 or x_min >= size.width or y_min >= size.height:
+    width, height = _limits(size)
+    found = f"found {_text(corners)}" + ("" if size == UNKNOWN_SIZE else f" on an image of {width:g} x {height:g}")
+    if x_max <= 0 or y_max <= 0 or x_min >= width or y_min >= height:
         return f"expected a box on the image, {found}: it lies outside"
-    if max(-x_min, -y_min, x_max - size.width, y_max - size.height) >= MAX_OVERHANG:
+    if max(-x_min, -y_min, x_max - width, y_max - height) >= MAX_OVERHANG:
         return f"expected a box on the image, {found}: it reaches beyond the border"
     return None
 
 
-def _displayed(box: RawBox, size: ImageSize) -> tuple[float, float, float, float]:
+def clipped_to(corners: Corners, size: ImageSize) -> Corners:
+    """The part of a box that lies on the image; without an area where the box lies outside."""
+    width, height = _limits(size)
+    return (max(corners[0], 0.0), max(corners[1], 0.0), min(corners[2], width), min(corners[3], height))
+
+
+def _limits(size: ImageSize) -> tuple[float, float]:
+    """Width and height; without an end where nobody knows them."""
+    return (float("inf"), float("inf")) if size == UNKNOWN_SIZE else (float(size.width), float(size.height))
+
+
+def displayed(box: RawBox, size: ImageSize) -> Corners:
     """Turns a box on the stored pixels into one on the displayed image.
 
     A label file that states the stored size (width and height swapped) was made by a tool that ignores EXIF. Where the

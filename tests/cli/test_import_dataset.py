@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
 Run = Callable[..., tuple[int, str, str]]
@@ -150,3 +152,23 @@ def test_tables_of_the_user_inside_the_import_are_not_replaced(spore_yolo: Run, 
     assert code == 2
     assert "which the import replaces" in err
     assert own.exists()
+
+
+def test_darwin(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
+    for name, boxes in drawn.boxes.items():
+        annotations = [
+            {"name": "rust", "slot_names": ["0"], "bounding_box": {"x": x0, "y": y0, "w": x1 - x0, "h": y1 - y0}}
+            for x0, y0, x1, y1 in boxes
+        ]
+        slot = {"type": "image", "slot_name": "0", "width": 300, "height": 220}
+        content = {"version": "2.0", "item": {"name": name, "path": "/", "slots": [slot]}, "annotations": annotations}
+        path = tmp_path / "darwin" / f"{name}.json"
+        path.parent.mkdir(exist_ok=True)
+        path.write_text(json.dumps(content))
+    code, _, err = spore_yolo(
+        "import", "toy", "--images", drawn.folder, "--labels", path.parent, "--format", "darwin", "--data", "imports"
+    )
+    assert code == 0, err
+    boxes_table = pd.read_csv(tmp_path / "imports" / "toy" / "boxes.csv")
+    found = sorted(boxes_table[["image", "x_min", "y_min", "x_max", "y_max"]].itertuples(index=False, name=None))
+    assert found == sorted((name, *corners) for name, boxes in drawn.boxes.items() for corners in boxes)

@@ -9,7 +9,8 @@ import pytest
 
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.images import ImageSize
-from spore_yolo.labels.image_index import ImageIndex
+from spore_yolo.labels.image_index import ImageIndex, KnownImages, NamedImages
+from spore_yolo.labels.table import UNKNOWN_SIZE
 
 SaveImage = Callable[..., Path]
 
@@ -142,3 +143,47 @@ def test_find_for_label(index_of: IndexOf, names: list[str], label: str, expecte
 def test_find_for_label_fails(index_of: IndexOf, names: list[str], label: str, message: str) -> None:
     with pytest.raises(LookupError, match=message):
         index_of(names).find_for_label(PurePosixPath(label))
+
+
+def test_known_images_are_found_as_those_of_a_folder() -> None:
+    sizes = {"x/a.jpg": ImageSize(4, 3), "y/a.jpg": ImageSize(5, 3)}
+    known = KnownImages(sizes, Path("slides"), "in split test")
+    assert known.sizes == sizes
+    assert known.find("/data/y/a.jpg") == "y/a.jpg"
+    assert known.find_for_label(PurePosixPath("x/a.txt")) == "x/a.jpg"
+    assert known.has_stem("a")
+    with pytest.raises(LookupError, match=r"unknown image: no c\.jpg in split test"):
+        known.find("c.jpg")
+
+
+@pytest.mark.parametrize(
+    ("asked", "expected"),
+    [
+        pytest.param("a.jpg", "a.jpg", id="a bare name"),
+        pytest.param("./deep/a.jpg", "deep/a.jpg", id="a relative path"),
+        pytest.param("/home/anna/a.jpg", "home/anna/a.jpg", id="an absolute path"),
+        pytest.param(r"deep\a.jpg", "deep/a.jpg", id="a path of Windows"),
+    ],
+)
+def test_named_images_are_what_the_labels_say(tmp_path: Path, asked: str, expected: str) -> None:
+    images = NamedImages(tmp_path / "labels.csv")
+    assert images.find(asked) == images.find(asked) == expected
+    assert images.sizes == {expected: UNKNOWN_SIZE}
+    assert images.root == tmp_path
+
+
+def test_named_images_of_the_same_name_are_two(tmp_path: Path) -> None:
+    images = NamedImages(tmp_path)
+    assert [images.find(name) for name in ("x/a.jpg", "y/a.jpg", "a.jpg")] == ["x/a.jpg", "y/a.jpg", "a.jpg"]
+    assert images.root == tmp_path
+
+
+@pytest.mark.parametrize("asked", ["", "/", "../a.jpg", "deep/../../a.jpg", r"..\a.jpg"])
+def test_named_images_do_not_lead_outside(tmp_path: Path, asked: str) -> None:
+    with pytest.raises(LookupError, match="path of an image below one folder, found"):
+        NamedImages(tmp_path).find(asked)
+
+
+def test_a_label_file_does_not_name_its_image(tmp_path: Path) -> None:
+    with pytest.raises(LookupError, match=r"folder that holds a\.\*"):
+        NamedImages(tmp_path).find_for_label(PurePosixPath("a.xml"))

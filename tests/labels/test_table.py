@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from spore_yolo.files.images import EXIF_ORIENTATION, ImageSize
-from spore_yolo.labels.table import BOX_COLUMNS, COORDINATES, RawBox, boxes_table, check_boxes
+from spore_yolo.labels.table import BOX_COLUMNS, COORDINATES, UNKNOWN_SIZE, RawBox, boxes_table, check_boxes, clipped_to
 
 Corners = tuple[float, float, float, float]
 
@@ -202,3 +202,26 @@ def test_a_turned_box_covers_the_pixels_that_it_covered(
 
     assert checked.problems == []
     assert corners_of(checked.table) == [list(displayed.getbbox() or ())]
+
+
+def test_image_of_unknown_size_has_no_right_and_no_lower_border() -> None:
+    boxes = [
+        raw((10, 20, 5000, 6000), stated_size=(50, 40), line=1),
+        raw((-0.5, 0, 5, 5), line=2),
+        raw((-3, 0, 5, 5), line=3),
+        raw((0, -9, 5, -1), line=4),
+        raw((5, 5, 5, 9), line=5),
+    ]
+    checked = check_boxes(boxes, {"a.jpg": UNKNOWN_SIZE})
+    assert corners_of(checked.table) == [[10, 20, 5000, 6000], [0, 0, 5, 5]]
+    assert checked.clipped == 1
+    assert [(problem.line, problem.message.split(":")[-1]) for problem in checked.problems[:2]] == [
+        (3, " it reaches beyond the border (image a.jpg, class rust)"),
+        (4, " it lies outside (image a.jpg, class rust)"),
+    ]
+    assert "0 x 0" not in "".join(problem.message for problem in checked.problems)
+
+
+def test_clipped_to() -> None:
+    assert clipped_to((-5, 10, 120, 90), ImageSize(100, 80)) == (0, 10, 100, 80)
+    assert clipped_to((-5, 10, 120, 90), UNKNOWN_SIZE) == (0, 10, 120, 90)

@@ -6,24 +6,26 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from spore_yolo.files.errors import SporeYoloError
-from spore_yolo.labels.image_index import ImageIndex
+from spore_yolo.labels.image_index import KnownImages
 from spore_yolo.labels.readers.coco import read_coco
 from spore_yolo.labels.readers.csv import read_csv
+from spore_yolo.labels.readers.darwin import read_darwin
 from spore_yolo.labels.readers.voc import read_voc
 from spore_yolo.labels.readers.yolo import read_yolo
 from spore_yolo.labels.table import RawLabels
 
-READERS: Mapping[str, Callable[[Path, ImageIndex], RawLabels]] = {
+READERS: Mapping[str, Callable[[Path, KnownImages], RawLabels]] = {
     "coco": read_coco,
     "voc": read_voc,
     "yolo": read_yolo,
     "csv": read_csv,
+    "darwin": read_darwin,
 }
 """The reader of each format."""
 
 
 def read_labels(
-    path: Path, images: ImageIndex, label_format: str, columns: Mapping[str, str] | None = None
+    path: Path, images: KnownImages, label_format: str, columns: Mapping[str, str] | None = None
 ) -> RawLabels:
     """Reads labels in any of the known formats.
 

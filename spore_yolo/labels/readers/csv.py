@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import csv
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
-from spore_yolo.labels.image_index import ImageIndex
+from spore_yolo.labels.image_index import KnownImages
+from spore_yolo.labels.readers.values import score_of
 from spore_yolo.labels.table import COORDINATES, RawBox, RawLabels
 
 COLUMNS = ["image", *COORDINATES, "class"]
+SCORE = "score"
 
 # Other programs' names for our columns, compared without case, blanks, dots and underscores.
 GUESSES: Mapping[str, frozenset[str]] = {
@@ -20,10 +23,13 @@ GUESSES: Mapping[str, frozenset[str]] = {
     "x_max": frozenset({"xmax", "x2", "right", "xbr", "bboxxmax", "maxx"}),
     "y_max": frozenset({"ymax", "y2", "bottom", "ybr", "bboxymax", "maxy"}),
     "class": frozenset({"class", "label", "classname", "category", "name", "species", "taxon", "labelname"}),
+    SCORE: frozenset({"score", "confidence", "conf", "probability", "prob"}),
 }
 
 
-def read_csv(path: Path, images: ImageIndex, columns: Mapping[str, str] | None = None) -> RawLabels:
+def read_csv(
+    path: Path, images: KnownImages, columns: Mapping[str, str] | None = None, *, scores: bool = False
+) -> RawLabels:
     """Reads a CSV file with a header; comma, semicolon or tab separate.
 
     A row with an image and nothing else says that people looked at the image and found no object.
@@ -32,44 +38,56 @@ def read_csv(path: Path, images: ImageIndex, columns: Mapping[str, str] | None =
         path: The file.
         images: The images that the labels speak of.
         columns: The file's own name of each of our columns, where it is not guessed.
+        scores: Read the column of scores, if there is one.
 
     Raises:
         UsageError: ``columns`` names a column that the file does not have.
         InputProblems: A column is missing or may be any of several.
     """
+    labels = RawLabels()
+    with _opened(path) as reader:
+        own = _columns(path, list(reader.fieldnames or []), columns or {}, scores)
+        for row in reader:
+            values = {name: (row[column] or "").strip() for name, column in own.items()}
+            _read_row(values, path, reader.line_num, images, labels)
+    labels.classes = sorted({box.class_name for box in labels.boxes})
+    return labels
+
+
+def csv_header(path: Path) -> list[str]:
+    """The names of the columns of a CSV file."""
+    with _opened(path) as reader:
+        return list(reader.fieldnames or [])
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[csv.DictReader[str]]:
     if path.is_dir():
         raise SporeYoloError(f"{path}: expected a CSV file, found a folder")
-    labels = RawLabels()
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
             header = stream.readline()
             separator = max(",;\t", key=header.count)
             stream.seek(0)
-            reader = csv.DictReader(stream, delimiter=separator)
-            own = _columns(path, list(reader.fieldnames or []), columns or {})
-            for row in reader:
-                _read_row(
-                    {name: (row[own[name]] or "").strip() for name in COLUMNS}, path, reader.line_num, images, labels
-                )
+            yield csv.DictReader(stream, delimiter=separator)
     except UnicodeDecodeError:
         raise SporeYoloError(f"{path}: expected a CSV file in UTF-8, found other bytes; save it as UTF-8") from None
     except csv.Error as error:
         raise SporeYoloError(f"{path}: not a CSV file: {error}") from None
-    labels.classes = sorted({box.class_name for box in labels.boxes})
-    return labels
 
 
-def _columns(path: Path, header: list[str], given: Mapping[str, str]) -> dict[str, str]:
-    unknown = [name for name in given if name not in COLUMNS]
+def _columns(path: Path, header: list[str], given: Mapping[str, str], scores: bool) -> dict[str, str]:
+    wanted = [*COLUMNS, SCORE] if scores else COLUMNS
+    unknown = [name for name in given if name not in wanted]
     absent = [name for name in given.values() if name not in header]
     if unknown or absent:
         raise UsageError(
-            f"column names: expected {', '.join(COLUMNS)} = a column of {path} ({', '.join(header)}),"
+            f"column names: expected {', '.join(wanted)} = a column of {path} ({', '.join(header)}),"
             f" found {', '.join(unknown + absent)}"
         )
     own = dict(given)
     problems = []
-    for name in COLUMNS:
+    for name in wanted:
         if name in own:
             continue
         fits = [column for column in header if _plain(column) in GUESSES[name]]
@@ -78,7 +96,7 @@ def _columns(path: Path, header: list[str], given: Mapping[str, str]) -> dict[st
         fits = exact or fits
         if len(fits) == 1:
             own[name] = fits[0]
-        else:
+        elif fits or name != SCORE:
             found = f"found {', '.join(fits)}" if fits else f"found only {', '.join(header) or 'an empty file'}"
             problems.append(Problem(path, 1, f"expected one column that holds {name}, {found}"))
     if problems:
@@ -91,7 +109,7 @@ def _plain(name: str) -> str:
     return "".join(character for character in name.lower() if character.isalnum())
 
 
-def _read_row(row: dict[str, str], path: Path, line: int, images: ImageIndex, labels: RawLabels) -> None:
+def _read_row(row: dict[str, str], path: Path, line: int, images: KnownImages, labels: RawLabels) -> None:
     try:
         image = images.find(row["image"])
     except LookupError as error:
@@ -109,4 +127,9 @@ def _read_row(row: dict[str, str], path: Path, line: int, images: ImageIndex, la
         found = ", ".join(row[name] or "nothing" for name in COORDINATES)
         labels.problems.append(Problem(path, line, f"expected four numbers, found {found}"))
         return
-    labels.boxes.append(RawBox(image, row["class"], x_min, y_min, x_max, y_max, False, path, line))
+    try:
+        score = score_of(row[SCORE]) if row.get(SCORE) else None
+    except ValueError as error:
+        labels.problems.append(Problem(path, line, str(error)))
+        return
+    labels.boxes.append(RawBox(image, row["class"], x_min, y_min, x_max, y_max, False, path, line, score=score))

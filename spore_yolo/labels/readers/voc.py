@@ -15,7 +15,8 @@ import defusedxml.common
 import defusedxml.sax
 
 from spore_yolo.files.errors import Problem, SporeYoloError
-from spore_yolo.labels.image_index import ImageIndex
+from spore_yolo.labels.image_index import KnownImages
+from spore_yolo.labels.readers.values import stated_size
 from spore_yolo.labels.table import RawBox, RawLabels
 
 
@@ -68,7 +69,7 @@ class _Handler(xml.sax.handler.ContentHandler):
         self._text = ""
 
 
-def read_voc(path: Path, images: ImageIndex) -> RawLabels:
+def read_voc(path: Path, images: KnownImages) -> RawLabels:
     """Reads a folder of Pascal VOC XML files, or one such file.
 
     An image is found by the XML file's own name, else by its ``filename``. ``difficult`` objects become ignored boxes.
@@ -85,7 +86,7 @@ def read_voc(path: Path, images: ImageIndex) -> RawLabels:
     return labels
 
 
-def _read_file(file: Path, relative: PurePosixPath, images: ImageIndex, labels: RawLabels) -> None:
+def _read_file(file: Path, relative: PurePosixPath, images: KnownImages, labels: RawLabels) -> None:
     handler = _Handler()
     try:
         with file.open("rb") as stream:
@@ -111,18 +112,24 @@ def _read_file(file: Path, relative: PurePosixPath, images: ImageIndex, labels: 
         except LookupError as by_name:
             labels.problems.append(Problem(file, None, str(by_name if handler.file.get("filename") else by_stem)))
             return
+    if image in labels.labelled_images:
+        labels.problems.append(Problem(file, None, f"expected one file an image, found a second one for {image}"))
+        return
     labels.labelled_images.add(image)
+    size = _stated_size(handler.file)
+    if size:
+        labels.stated_sizes[image] = size
     if image not in images.sizes:
         return
     for item in handler.objects:
-        box = _box(item, image, file, _stated_size(handler.file))
+        box = _box(item, image, file, size)
         if isinstance(box, Problem):
             labels.problems.append(box)
         else:
             labels.boxes.append(box)
 
 
-def _box(item: _Object, image: str, file: Path, stated_size: tuple[int, int] | None) -> RawBox | Problem:
+def _box(item: _Object, image: str, file: Path, size: tuple[int, int] | None) -> RawBox | Problem:
     missing = [key for key in ("name", "xmin", "ymin", "xmax", "ymax") if not item.values.get(key)]
     if missing:
         return Problem(file, item.line, f"expected <name> and <bndbox> in the object, found no {', '.join(missing)}")
@@ -136,7 +143,7 @@ def _box(item: _Object, image: str, file: Path, stated_size: tuple[int, int] | N
     if y_max > y_min:
         y_min -= 1.0
     ignored = item.values.get("difficult", "0").lower() not in ("", "0", "false", "no")
-    return RawBox(image, item.values["name"], x_min, y_min, x_max, y_max, ignored, file, item.line, stated_size)
+    return RawBox(image, item.values["name"], x_min, y_min, x_max, y_max, ignored, file, item.line, size)
 
 
 def _stated_size(values: dict[str, str]) -> tuple[int, int] | None:
@@ -144,5 +151,4 @@ def _stated_size(values: dict[str, str]) -> tuple[int, int] | None:
         size = int(values["width"]), int(values["height"])
     except (KeyError, ValueError):
         return None
-    # Some tools write 0 x 0 for "unknown".
-    return size if min(size) > 0 else None
+    return stated_size(*size)

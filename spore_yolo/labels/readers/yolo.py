@@ -1,14 +1,21 @@
-"""YOLO text files: one a image, a line a box, ``class x_centre y_centre width height`` as fractions of the image."""
+"""YOLO text files: one a image, a line a box, ``class x_centre y_centre width height`` as fractions of the image.
+
+Predictions may have the score as a sixth number.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
 from spore_yolo.files.structured import read_yaml
-from spore_yolo.labels.image_index import ImageIndex
-from spore_yolo.labels.table import RawBox, RawLabels
+from spore_yolo.labels.image_index import KnownImages
+from spore_yolo.labels.readers.values import score_of
+from spore_yolo.labels.table import UNKNOWN_SIZE, RawBox, RawLabels
+
+EXPECTED = "5 numbers (class x_centre y_centre width height)"
 
 # Text files that annotation tools put beside labels and that hold no boxes, unless an image has that name.
 NOT_LABELS = frozenset(
@@ -16,7 +23,9 @@ NOT_LABELS = frozenset(
 )
 
 
-def read_yolo(path: Path, images: ImageIndex) -> RawLabels:
+def read_yolo(
+    path: Path, images: KnownImages, *, scores: bool = False, class_names: Mapping[int, str] | None = None
+) -> RawLabels:
     """Reads a folder of YOLO text files.
 
     Class names come from a ``data.yaml`` or ``classes.txt`` in the labels folder, its parent or the images folder;
@@ -25,11 +34,18 @@ def read_yolo(path: Path, images: ImageIndex) -> RawLabels:
     Args:
         path: The folder, searched at any depth.
         images: The images that the labels speak of.
+        scores: A line may have a score as its sixth number.
+        class_names: What the numbers mean where no such file says it.
     """
     if not path.is_dir():
         raise SporeYoloError(f"{path}: expected a folder of YOLO text files, found a file")
-    names = _class_names(path, images.root)
-    labels = RawLabels(classes=list(names.values()))
+    names = names_of_classes(path, images.root)
+    labels = RawLabels()
+    if not names and class_names:
+        names = dict(class_names)
+        listed = ", ".join(f"{number} {name}" for number, name in names.items())
+        labels.notes.append(f"{path} has no data.yaml; its class numbers are taken to mean {listed}")
+    labels.classes = list(names.values())
     files = sorted(
         f
         for f in path.rglob("*.txt")
@@ -45,13 +61,15 @@ def read_yolo(path: Path, images: ImageIndex) -> RawLabels:
             continue
         labels.labelled_images.add(image)
         if image in images.sizes:
-            _read_file(file, image, images, names, labels)
+            _read_file(file, image, images, names, labels, scores)
     if not names:
         labels.classes = sorted({box.class_name for box in labels.boxes}, key=lambda name: (len(name), name))
     return labels
 
 
-def _read_file(file: Path, image: str, images: ImageIndex, names: dict[int, str], labels: RawLabels) -> None:
+def _read_file(
+    file: Path, image: str, images: KnownImages, names: dict[int, str], labels: RawLabels, scores: bool
+) -> None:
     size = images.sizes[image]
     try:
         lines = file.read_text(encoding="utf-8-sig").splitlines()
@@ -62,13 +80,16 @@ def _read_file(file: Path, image: str, images: ImageIndex, names: dict[int, str]
         fields = line.split()
         if not fields:
             continue
-        if len(fields) != 5:
-            labels.problems.append(
-                Problem(file, number, f"expected 5 numbers (class x_centre y_centre width height), found {len(fields)}")
-            )
+        if len(fields) != 5 and not (scores and len(fields) == 6):
+            expected = "5 numbers (class x_centre y_centre width height), or 6 with a score" if scores else EXPECTED
+            labels.problems.append(Problem(file, number, f"expected {expected}, found {len(fields)}"))
             continue
+        if size == UNKNOWN_SIZE:
+            message = "fractions of an image whose size nobody knows; give the folder of the images"
+            labels.problems.append(Problem(file, number, message))
+            return
         try:
-            x, y, width, height = (float(value) for value in fields[1:])
+            x, y, width, height = (float(value) for value in fields[1:5])
             class_id = int(fields[0])
         except ValueError:
             labels.problems.append(Problem(file, number, f"expected 5 numbers, found {line.strip()!r:.80}"))
@@ -76,6 +97,11 @@ def _read_file(file: Path, image: str, images: ImageIndex, names: dict[int, str]
         if class_id < 0 or (names and class_id not in names):
             known = ", ".join(f"{key} {name}" for key, name in names.items())
             labels.problems.append(Problem(file, number, f"unknown class {class_id}; the class list has {known}"))
+            continue
+        try:
+            score = score_of(fields[5]) if len(fields) == 6 else None
+        except ValueError as error:
+            labels.problems.append(Problem(file, number, str(error)))
             continue
         labels.boxes.append(
             RawBox(
@@ -88,11 +114,13 @@ def _read_file(file: Path, image: str, images: ImageIndex, names: dict[int, str]
                 ignored=False,
                 file=file,
                 line=number,
+                score=score,
             )
         )
 
 
-def _class_names(path: Path, image_root: Path) -> dict[int, str]:
+def names_of_classes(path: Path, image_root: Path) -> dict[int, str]:
+    """The class of each number, from a file beside the labels or the images; empty without one."""
     for folder in (path, path.parent, image_root, image_root.parent):
         for name in ("data.yaml", "data.yml"):
             if (folder / name).is_file():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from spore_yolo.files.errors import InputProblems
-from spore_yolo.labels.image_index import ImageIndex
+from spore_yolo.labels.image_index import ImageIndex, NamedImages
 from spore_yolo.labels.readers import read_labels
 from spore_yolo.labels.readers.coco import read_coco
 from spore_yolo.labels.table import RawLabels, check_boxes
@@ -106,6 +106,7 @@ def line_of(path: Path, mark: str) -> int:
         pytest.param(annotation([1, 1, 2, 2, 5]), "four numbers", id="five numbers"),
         pytest.param(annotation([1, 1, 2, "2"]), "four numbers", id="a number as text"),
         pytest.param(annotation([1, 1, 2, None]), "four numbers", id="a number is missing"),
+        pytest.param(annotation([1, 1, 2, 10**400]), "four numbers", id="a number larger than any image"),
         pytest.param(annotation(None), "four numbers", id="no box"),
         pytest.param({"image_id": 900, "category_id": 40, "segmentation": []}, "four numbers", id="an outline only"),
         pytest.param({"bbox": [1, 1, 2, 2], "category_id": 40}, "unknown image id None", id="no image id"),
@@ -183,6 +184,8 @@ def test_unknown_image_is_told_once(read: Read, tmp_path: Path) -> None:
         pytest.param(b'{"images": [{"id": 1}], "categories": [], "annotations": []}', "file_name", id="no file name"),
         pytest.param(b'{"images": [], "categories": [3], "annotations": []}', "'categories'", id="a bare number"),
         pytest.param(b'{"images": [], "categories": [], "annotations": [[]]}', "'annotations'", id="a bare list"),
+        pytest.param(b"[" * 200_000, "nested too deeply", id="nested too deeply"),
+        pytest.param(b'{"images": [1' + b"0" * 6000 + b"]}", "thousands of digits", id="a number without end"),
     ],
 )
 def test_file_that_is_not_coco(tmp_path: Path, images: ImageIndex, content: bytes, message: str) -> None:
@@ -239,3 +242,17 @@ def test_labels_of_an_unreadable_image_are_left_to_the_image(tmp_path: Path, sav
     (tmp_path / "coco.json").write_text(json.dumps(content))
     labels = read_coco(tmp_path / "coco.json", ImageIndex(tmp_path))
     assert (labels.boxes, labels.problems, labels.labelled_images) == ([], [], {"bad.jpg"})
+
+
+def test_scores_of_labels_are_not_read_and_sizes_are_told(read: Read) -> None:
+    labels = read([annotation([1, 1, 2, 2], score="surely")])
+    assert ([box.score for box in labels.boxes], labels.problems) == ([None], [])
+    assert labels.stated_sizes == {"a.jpg": (100, 80), "b.png": (60, 40)}
+
+
+def test_path_that_leads_outside_is_refused_where_no_image_is_at_hand(tmp_path: Path) -> None:
+    content = {"images": [{"id": 1, "file_name": "../../a.jpg"}], "categories": CATEGORIES, "annotations": []}
+    (tmp_path / "coco.json").write_text(json.dumps(content))
+    labels = read_coco(tmp_path / "coco.json", NamedImages(tmp_path / "coco.json"))
+    assert labels.labelled_images == set()
+    assert "path of an image below one folder, found '../../a.jpg'" in labels.problems[0].message

@@ -10,7 +10,7 @@ import pytest
 from spore_yolo.files.errors import InputProblems, SporeYoloError, UsageError
 from spore_yolo.labels.image_index import ImageIndex
 from spore_yolo.labels.readers import read_labels
-from spore_yolo.labels.readers.csv import read_csv
+from spore_yolo.labels.readers.csv import csv_header, read_csv
 from spore_yolo.labels.table import RawLabels, check_boxes
 
 HEADER = "image,x_min,y_min,x_max,y_max,class\n"
@@ -186,3 +186,17 @@ def test_folder_and_missing_file(tmp_path: Path, images: ImageIndex) -> None:
         read_csv(tmp_path, images)
     with pytest.raises(SporeYoloError, match="no such file"):
         read_labels(tmp_path / "none.csv", images, "csv")
+
+
+def test_scores_of_labels_are_not_read(read: Read) -> None:
+    labels = read(HEADER.strip() + ",confidence\na.jpg,1,2,3,4,rust,high\n")
+    assert ([box.score for box in labels.boxes], labels.problems) == ([None], [])
+
+
+def test_names_of_columns(tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text("file;left;taxon\n1;2;3\n", encoding="utf-8-sig")
+    assert csv_header(tmp_path / "a.csv") == ["file", "left", "taxon"]
+    (tmp_path / "empty.csv").touch()
+    assert csv_header(tmp_path / "empty.csv") == []
+    with pytest.raises(SporeYoloError, match="found a folder"):
+        csv_header(tmp_path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from spore_yolo.files.errors import SporeYoloError
-from spore_yolo.labels.image_index import ImageIndex
+from spore_yolo.labels.image_index import ImageIndex, NamedImages
 from spore_yolo.labels.readers import read_labels
 from spore_yolo.labels.readers.voc import read_voc
 from spore_yolo.labels.table import RawLabels, check_boxes
@@ -269,3 +269,29 @@ def test_no_files(tmp_path: Path, images: ImageIndex) -> None:
     (tmp_path / "labels").mkdir()
     with pytest.raises(SporeYoloError, match="found none"):
         read_voc(tmp_path / "labels", images)
+
+
+def test_sizes_are_told_also_for_images_without_objects(tmp_path: Path) -> None:
+    size = "<size><width>100</width><height>80</height></size>"
+    (tmp_path / "0001.xml").write_text(voc("<filename>deep/a.jpg</filename>" + size))
+    (tmp_path / "0002.xml").write_text(voc("<filename>b.jpg</filename>"))
+    labels = read_voc(tmp_path, NamedImages(tmp_path))
+    assert labels.problems == []
+    assert labels.labelled_images == {"deep/a.jpg", "b.jpg"}
+    assert labels.stated_sizes == {"deep/a.jpg": (100, 80)}
+
+
+def test_second_file_of_an_image_is_refused(tmp_path: Path, images: ImageIndex) -> None:
+    for name in ("1.xml", "2.xml"):
+        (tmp_path / name).write_text(voc("<filename>a.jpg</filename>", voc_object(1, 1, 5, 5)))
+    labels = read_voc(tmp_path, images)
+    assert len(labels.boxes) == 1
+    assert [problem.file for problem in labels.problems] == [tmp_path / "2.xml"]
+    assert "a second one for a.jpg" in labels.problems[0].message
+
+
+def test_file_that_does_not_name_its_image_needs_the_images(tmp_path: Path) -> None:
+    (tmp_path / "a.xml").write_text(voc("", voc_object(1, 1, 5, 5)))
+    labels = read_voc(tmp_path, NamedImages(tmp_path))
+    assert labels.boxes == []
+    assert "give the folder that holds a.*" in labels.problems[0].message
