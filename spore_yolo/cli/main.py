@@ -14,6 +14,8 @@ from typing import NoReturn
 import spore_yolo
 from spore_yolo.cli import (
     browse,
+    calibrate,
+    compare,
     demo,
     describe,
     evaluate,
@@ -61,6 +63,8 @@ def build_parser() -> argparse.ArgumentParser:
         train_detector,
         train_classifier,
         evaluate,
+        calibrate,
+        compare,
         browse,
         predict,
         pretrain,

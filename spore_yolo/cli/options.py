@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from spore_yolo.inference.manifest import OperatingPoint, PairManifest
 
 # The same as the detector's CANDIDATE_SCORE, which cannot be asked without torch; a test compares them.
 LEAST_SCORE = 0.01
@@ -31,9 +34,9 @@ def add_register(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_pair(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--pair`` and ``--run``, one of which is needed."""
-    choice = parser.add_mutually_exclusive_group(required=True)
+def add_pair(parser: argparse.ArgumentParser, required: bool = True) -> None:
+    """Adds ``--pair`` and ``--run``, one of which is needed, unless there is another way."""
+    choice = parser.add_mutually_exclusive_group(required=required)
     choice.add_argument("--pair", type=Path, help="the pair's folder; loading a model runs code in it, so trust it")
     choice.add_argument(
         "--run", dest="training_run", type=Path, metavar="RUN", help="a run's folder: means --pair RUN/pair"
@@ -45,6 +48,53 @@ def chosen_pair(arguments: argparse.Namespace) -> Path:
     if arguments.pair is not None:
         return Path(arguments.pair)
     return Path(arguments.training_run) / "pair"
+
+
+def add_operating_point(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--operating-point``."""
+    parser.add_argument(
+        "--operating-point",
+        metavar="NAME",
+        help="thresholds that spore-yolo calibrate stored with the pair, such as recall-0.95 (default: the pair's own)",
+    )
+
+
+def chosen_point(manifest: PairManifest, arguments: argparse.Namespace) -> OperatingPoint:
+    """The thresholds from ``--operating-point`` and ``--at``, which moves the one on detector_score.
+
+    Raises:
+        UsageError: The pair has no operating point of that name.
+    """
+    from spore_yolo.files.errors import UsageError
+
+    name, point = arguments.operating_point, manifest.operating_point
+    if name is not None:
+        if name not in manifest.operating_points:
+            known = ", ".join(manifest.operating_points) or "none"
+            raise UsageError(
+                f"--operating-point: expected one that is stored with the pair ({known}), found {name!r}; make one:"
+                " spore-yolo calibrate"
+            )
+        point = manifest.operating_points[name].point
+    return point if arguments.at is None else point.model_copy(update={"detector": arguments.at})
+
+
+def point_note(manifest: PairManifest, arguments: argparse.Namespace) -> str | None:
+    """What the thresholds of ``--operating-point`` promise, in a line; ``None`` without it."""
+    name = arguments.operating_point
+    if name is None:
+        return None
+    promised = manifest.operating_points[name]
+    if arguments.at is not None and arguments.at > promised.point.detector:
+        return (
+            f"note: --at {arguments.at:g} is above the {promised.point.detector:g} of {name}, so what that promises"
+            " does not hold"
+        )
+    promise = promised.promise
+    return (
+        f"operating point {name}: a recall of {promise.recall:g} of {', '.join(promise.targets)} on groups like those"
+        f" of {promise.dataset}, {promise.split}, promised with confidence {promise.confidence:g}"
+    )
 
 
 def add_weights(parser: argparse.ArgumentParser) -> None:
@@ -77,6 +127,14 @@ def overlap(text: str) -> float:
     value = share(text)
     if value == 0:
         raise argparse.ArgumentTypeError(f"expected a number above 0 and at most 1, found {text}")
+    return value
+
+
+def inner_share(text: str) -> float:
+    """A number above 0 and below 1, for argparse."""
+    value = share(text)
+    if value in (0, 1):
+        raise argparse.ArgumentTypeError(f"expected a number above 0 and below 1, found {text}")
     return value
 
 

@@ -6,12 +6,23 @@ import argparse
 import glob
 from pathlib import Path
 
-from spore_yolo.cli.options import Commands, add_command, add_pair, candidate_score, chosen_pair, positive
+from spore_yolo.cli.options import (
+    Commands,
+    add_command,
+    add_operating_point,
+    add_pair,
+    candidate_score,
+    chosen_pair,
+    chosen_point,
+    point_note,
+    positive,
+)
 
 EXAMPLES = """\
   spore-yolo predict --run runs/magnaporthe --source slides/ --output found/
   spore-yolo predict --pair pairs/rust --source 'farm_*/day_3/*.jpg' one_more.png --output found/ --at 0.4
   spore-yolo predict --run runs/rust --source slides/ --output found/ --um-per-px 0.25
+  spore-yolo predict --run runs/rust --source slides/ --output found/ --operating-point recall-0.95
 """
 
 
@@ -26,6 +37,7 @@ def add_parser(commands: Commands) -> None:
     add_pair(parser)
     parser.add_argument("--source", nargs="+", required=True, help="slides: files, folders (at any depth), globs")
     parser.add_argument("--output", type=Path, required=True, help="folder for the results")
+    add_operating_point(parser)
     parser.add_argument(
         "--at", type=candidate_score, metavar="SCORE", help="lowest detector_score instead of the stored one"
     )
@@ -58,9 +70,7 @@ def run(arguments: argparse.Namespace) -> None:
     if output.exists() and any(output.iterdir()) and not arguments.force:
         raise UsageError(f"--output: {output} holds predictions already; choose another folder or add --force")
     pair = load(chosen_pair(arguments), arguments.device)
-    point = pair.manifest.operating_point
-    if arguments.at is not None:
-        point = point.model_copy(update={"detector": arguments.at})
+    point = chosen_point(pair.manifest, arguments)
     scale = scale_of(arguments.um_per_px, pair.manifest)
     names = [slide.as_posix() for slide in slides]
     with atomic_folder(output) as temporary:
@@ -70,6 +80,9 @@ def run(arguments: argparse.Namespace) -> None:
             results.add(name, pixels, pair.candidates(pixels))
         summary = results.write()
     print(summary.text(output))
+    note = point_note(pair.manifest, arguments)
+    if note:
+        print(note)
 
 
 def find_slides(sources: list[str], output: Path) -> list[Path]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -14,7 +14,7 @@ from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.structured import parse_model, read_yaml
 
 MANIFEST = "pair.yaml"
-PAIR_VERSION = 2
+PAIR_VERSION = 3
 DEBRIS = "debris"
 """What the detector finds and people did not label; no label may bear this name where there is a classifier."""
 
@@ -35,6 +35,52 @@ class OperatingPoint(_Strict):
 
     detector: float = Field(ge=0, le=1)
     class_: dict[str, float] = Field(default_factory=dict, alias="class")
+
+
+class Promise(_Strict):
+    """What an operating point promises, and what the promise rests on; see :mod:`spore_yolo.evaluation.promise`.
+
+    Attributes:
+        recall: The recall promised for each target, averaged over groups.
+        confidence: How often, at least, such a choice keeps it.
+        targets: The classes that it holds for.
+        groups: For each target the groups that carry it, those with a labelled box of the target.
+        bound: The inequality that it was tested with.
+        dataset, dataset_fingerprint, split: Where the groups are from; ``val (half)`` is half of the validation groups.
+        miss_rate_seen: For each target the mean miss rate of the groups at this point.
+        highest_promise: The highest recall that these groups could carry, at the most permissive thresholds.
+        specificity: For each target over the crops of these groups at this point; ``None`` without negatives.
+        stored_point_specificity: The same at the pair's own operating point.
+        notes: What weakens the promise.
+        date: When it was made.
+    """
+
+    recall: float = Field(gt=0, lt=1)
+    confidence: float = Field(gt=0, lt=1)
+    targets: list[str]
+    groups: dict[str, int]
+    bound: Literal["betting", "hoeffding-bentkus"]
+    dataset: str
+    dataset_fingerprint: str
+    split: str
+    miss_rate_seen: dict[str, float]
+    highest_promise: float
+    specificity: dict[str, float | None]
+    stored_point_specificity: dict[str, float | None]
+    notes: list[str]
+    date: str
+
+
+class PromisedPoint(_Strict):
+    """An operating point with a promise.
+
+    Attributes:
+        point: The thresholds.
+        promise: What they promise.
+    """
+
+    point: OperatingPoint
+    promise: Promise
 
 
 class DetectorPart(_Strict):
@@ -97,6 +143,7 @@ class PairManifest(_Strict):
         classifier: The classifier, or ``None`` while there is none yet.
         um_per_px: Micrometres per pixel of the slides it was trained on, where known.
         operating_point: The thresholds.
+        operating_points: More of them by name, each with a promise; ``spore-yolo calibrate`` makes them.
         figures: How the operating point was chosen and what it gave on validation.
         made: Dataset, fingerprint, seed, settings, versions, commit.
     """
@@ -108,6 +155,7 @@ class PairManifest(_Strict):
     classifier: ClassifierPart | None = None
     um_per_px: float | None = None
     operating_point: OperatingPoint
+    operating_points: dict[str, PromisedPoint] = {}
     figures: dict[str, Any] = {}
     made: dict[str, Any] = {}
 
@@ -150,6 +198,8 @@ def read_manifest(folder: Path) -> PairManifest:
         )
     if isinstance(content, dict) and version == 1:
         content = _from_version_1(content)
+    elif isinstance(content, dict) and version == 2:  # knew no further operating points
+        content = {**content, "pair_version": PAIR_VERSION}
     return parse_model(path, PairManifest, content)
 
 

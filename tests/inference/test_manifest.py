@@ -103,14 +103,39 @@ VERSION_2: dict[str, Any] = {
 }
 
 
+PROMISE: dict[str, Any] = {
+    "recall": 0.95,
+    "confidence": 0.9,
+    "targets": ["smut"],
+    "groups": {"smut": 60},
+    "bound": "betting",
+    "dataset": "toy",
+    "dataset_fingerprint": "f" * 64,
+    "split": "calibration",
+    "miss_rate_seen": {"smut": 0.01},
+    "highest_promise": 0.962,
+    "specificity": {"smut": 0.91},
+    "stored_point_specificity": {"smut": None},
+    "notes": ["small"],
+    "date": "2026-11-24T12:00:00+00:00",
+}
+VERSION_3: dict[str, Any] = {
+    **VERSION_2,
+    "pair_version": 3,
+    "operating_points": {
+        "recall-0.95": {"point": {"detector": 0.02, "class": {"rust": 0.4, "smut": 0.1}}, "promise": PROMISE}
+    },
+}
+
+
 def written(folder: Path, content: object) -> Path:
     (folder / MANIFEST).write_text(yaml.safe_dump(content))
     return folder
 
 
 def changed(place: str, value: object) -> dict[str, Any]:
-    """The manifest of version 2 with one field set, such as ``detector.scale``."""
-    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(VERSION_2))
+    """The manifest of version 3 with one field set, such as ``detector.scale``."""
+    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(VERSION_3))
     *parents, last = place.split(".")
     part = content
     for name in parents:
@@ -121,20 +146,31 @@ def changed(place: str, value: object) -> dict[str, Any]:
 
 def test_version_1_is_read_as_a_pair_without_a_classifier(tmp_path: Path) -> None:
     manifest = read_manifest(written(tmp_path, VERSION_1))
-    assert manifest.pair_version == PAIR_VERSION == 2
+    assert manifest.pair_version == PAIR_VERSION == 3
     assert manifest.detector.classes == manifest.classes == ["rust", "smut"]
     assert manifest.classifier is None
     assert manifest.operating_point == OperatingPoint(detector=0.31)
     assert (manifest.targets, manifest.um_per_px) == (["smut"], 0.25)
     assert manifest.made == VERSION_1["made"]
+    assert manifest.operating_points == {}
 
 
-def test_version_2_comes_back_as_it_was_written(tmp_path: Path) -> None:
+def test_version_2_has_no_further_operating_points(tmp_path: Path) -> None:
     manifest = read_manifest(written(tmp_path, VERSION_2))
+    assert (manifest.pair_version, manifest.operating_points) == (3, {})
+    dumped = manifest.model_dump(by_alias=True, mode="json")
+    assert dumped == {**VERSION_2, "pair_version": 3, "operating_points": {}}
+
+
+def test_version_3_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    manifest = read_manifest(written(tmp_path, VERSION_3))
     assert manifest.classifier is not None
     assert (manifest.classifier.temperature, manifest.classifier.debris_from) == (1.3, 0.9)
     assert manifest.operating_point.class_ == {"rust": 0.4, "smut": 0.2}
-    assert manifest.model_dump(by_alias=True, mode="json") == VERSION_2
+    promised = manifest.operating_points["recall-0.95"]
+    assert promised.point == OperatingPoint(detector=0.02, class_={"rust": 0.4, "smut": 0.1})
+    assert (promised.promise.recall, promised.promise.stored_point_specificity) == (0.95, {"smut": None})
+    assert manifest.model_dump(by_alias=True, mode="json") == VERSION_3
     assert PairManifest.model_validate(manifest.model_dump(by_alias=True)) == manifest
 
 
@@ -159,9 +195,24 @@ def test_a_classifier_that_says_nothing_of_debris_goes_by_the_most_probable_clas
         pytest.param(changed("classifier.margin", -0.1), r"classifier\.margin", id="a margin inwards"),
         pytest.param(changed("classifier.debris_from", 1.1), r"classifier\.debris_from", id="surer than sure"),
         pytest.param(changed("classifier.temperature", 0), r"classifier\.temperature", id="no temperature"),
-        pytest.param(changed("pair_version", 3), r"newer spore-yolo \(pair_version 3, .* upgrade", id="newer"),
+        pytest.param(changed("pair_version", 4), r"newer spore-yolo \(pair_version 4, .* upgrade", id="newer"),
         pytest.param(changed("pair_version", 0), "pair_version", id="a version that never was"),
         pytest.param(changed("pair_version", "two"), "pair_version", id="a version in words"),
+        pytest.param(
+            changed("operating_points", {"x": {"point": {"detector": 0.1}}}),
+            r"operating_points\.x\.promise",
+            id="no promise",
+        ),
+        pytest.param(
+            changed("operating_points", {"x": {"point": {"detector": 0.1}, "promise": {**PROMISE, "sure": True}}}),
+            r"operating_points\.x\.promise\.sure",
+            id="an unknown field of a promise",
+        ),
+        pytest.param(
+            changed("operating_points", {"x": {"point": {"detector": 0.1}, "promise": {**PROMISE, "bound": "luck"}}}),
+            r"operating_points\.x\.promise\.bound",
+            id="no bound that there is",
+        ),
         pytest.param({**VERSION_1, "pair_version": 2}, r"detector\.classes", id="version 2 without the new field"),
         pytest.param({**VERSION_1, "detector": "yolo"}, "detector", id="version 1 with a detector that is none"),
         pytest.param(["rust"], MANIFEST, id="a list"),
