@@ -35,6 +35,8 @@ the way through:
   spore-yolo train-classifier --run runs/NAME
   spore-yolo evaluate --run runs/NAME --dataset NAME --split test
   spore-yolo browse --run runs/NAME --dataset NAME
+  spore-yolo calibrate --run runs/NAME --dataset NAME --recall 0.95 --confidence 0.9
+  spore-yolo compare runs/NAME runs/OTHER
   spore-yolo predict --run runs/NAME --source slides/ --output found/
 
 exit codes: 0 done, 1 the work found a problem, 2 wrong usage
