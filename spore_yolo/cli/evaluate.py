@@ -17,6 +17,7 @@ from spore_yolo.cli.options import (
     chosen_pair,
     chosen_point,
     overlap,
+    point_note,
 )
 
 if TYPE_CHECKING:
@@ -107,12 +108,24 @@ def _evaluate_pair(arguments: argparse.Namespace) -> None:
         candidates, boxes, images, manifest, point, arguments.iou, looks if manifest.classifier else None
     )
     warnings = caps.warnings(manifest.detector.max_detections_per_tile, manifest.detector.largest_box)
+    if seen:
+        warnings.append(
+            f"note: {seen} of these slides trained the pair or chose its operating point; state figures of test instead"
+        )
+    if not trained_on:
+        warnings.append(
+            "note: the pair does not say which slides it was trained on; make sure that these are none of them"
+        )
+    promised = manifest.operating_points.get(arguments.operating_point)
+    if promised and point.detector > promised.point.detector:
+        promised = None  # --at asks for more than it promises
     metrics = {
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
         "split": arguments.split,
         "operating_point": point.model_dump(by_alias=True),
         "operating_point_name": arguments.operating_point,
+        "promise": promised and promised.promise.model_dump(mode="json"),
         "iou": arguments.iou,
         "targets": [] if merged else (dataset.targets or manifest.targets),
         "classes_merged_to_spore": merged,
@@ -128,18 +141,11 @@ def _evaluate_pair(arguments: argparse.Namespace) -> None:
         **evaluation.metrics,
     }
     title = f"{dataset.name}, {arguments.split}"
-    write_evaluation(
-        output, evaluation, candidates, metrics, title, lambda slide: read_image(dataset.path_of(slide))
-    )
+    write_evaluation(output, evaluation, candidates, metrics, title, lambda slide: read_image(dataset.path_of(slide)))
     print_tables(metrics)
-    if seen:
-        print(
-            f"note: {seen} of these slides trained the pair or chose its operating point; state figures of test instead"
-        )
-    if not trained_on:
-        print("note: the pair does not say which slides it was trained on; make sure that these are none of them")
-    for warning in warnings:
-        print(warning)
+    note = point_note(manifest, arguments)
+    for line in [*([note] if note else []), *warnings]:
+        print(line)
     print_written(output)
     print(f"next: spore-yolo predict --pair {folder} --source SLIDES --output found/")
 

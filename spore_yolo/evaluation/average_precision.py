@@ -113,15 +113,10 @@ def average_precision(
     return results
 
 
-def _ranked(
-    name: str, candidates: pd.DataFrame, boxes: pd.DataFrame, images: pd.DataFrame, block: Ints
-) -> _Ranked:
+def _ranked(name: str, candidates: pd.DataFrame, boxes: pd.DataFrame, images: pd.DataFrame, block: Ints) -> _Ranked:
     """The candidates of a class, matched at every IoU.
 
-    Args:
-        name: The class.
-        candidates, boxes, images: As above.
-        block: ``(S,)``, the block of groups that each slide belongs to.
+    ``block`` is ``(S,)``, the block of groups that each slide belongs to.
     """
     rows, ignored = candidates[candidates["class"] == name], boxes[boxes["ignored"]]
     truth = boxes[~boxes["ignored"] & (boxes["class"] == name)]

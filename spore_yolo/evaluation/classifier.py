@@ -1,4 +1,4 @@
-"""What labelled boxes look like, and what the classifier calls them, as if the detector had drawn each like a person."""
+"""What labelled boxes look like, and what the classifier calls them, as if the detector drew each like a person."""
 
 from __future__ import annotations
 

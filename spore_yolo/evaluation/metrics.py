@@ -14,9 +14,7 @@ from spore_yolo.evaluation.scoring import Scored, group_numbers
 from spore_yolo.labels.matching import Floats, Ints
 
 
-def yes_or_no_figures(
-    truth: npt.NDArray[np.bool_], said: npt.NDArray[np.bool_], group: Ints | None = None
-) -> Figures:
+def yes_or_no_figures(truth: npt.NDArray[np.bool_], said: npt.NDArray[np.bool_], group: Ints | None = None) -> Figures:
     """Recall and specificity of something that is said to be so or not.
 
     Args:
@@ -152,6 +150,6 @@ def cell(figure: Figures, decimals: int = 3, interval: bool = True) -> str | Non
         return None
     text = f"{figure['value']:.{decimals}f}"
     if interval and figure["interval"]:
-        low, high = (f"{bound:.{decimals - 1}f}" for bound in figure["interval"])
+        low, high = (f"{bound:.2f}" for bound in figure["interval"])
         text += f"\n{low}-{high}"
     return text

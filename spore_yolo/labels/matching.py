@@ -123,8 +123,8 @@ def match_pairs(pairs: Overlaps, rank: Ints, iou: float = 0.5) -> tuple[Ints, Fl
 
     These are COCO's rules (Lin et al. 2014; pycocotools ``COCOeval.evaluateImg``); of equal overlaps the last labelled
     box is taken. All contests go on at the same time: in each round every candidate takes the free box that it
-    overlaps most if no surer one that is still without a box overlaps that box too. What comes out is what going from the surest down
-    gives, in as many rounds as the longest chain of rivals has members.
+    overlaps most if no surer one that is still without a box overlaps that box too. What comes out is what going from
+    the surest down gives, in as many rounds as the longest chain of rivals has members.
 
     Args:
         pairs: Candidates (``first``) and labelled boxes (``second``) that may match.

@@ -11,6 +11,9 @@ import pandas as pd
 import pytest
 
 from spore_yolo.cli.browse import dataset_name, port_number
+from spore_yolo.files.structured import write_yaml
+from spore_yolo.inference.manifest import read_manifest
+from spore_yolo.labels.table import COORDINATES
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -23,6 +26,8 @@ def imported(spore_yolo: Run, drawn: Any) -> Run:
 
 
 class FakeDataset:
+    info = {"crops": {"shown": 20, "of": 30}}  # noqa: RUF012
+
     @staticmethod
     def list_saved_views() -> list[str]:
         return ["missed", "false alarms"]
@@ -70,6 +75,9 @@ def test_what_is_shown_and_said(imported: Run, spot_pair: Path, tmp_path: Path, 
     assert address.startswith("http://127.0.0.1:")
     assert address.endswith("/datasets/spore-yolo-toy-spots")
     assert "saved views: missed, false alarms" in lines
+    assert "embeddings: none, since the pair has no classifier that could say what looks alike" in lines
+    assert shown.features is None
+    assert (len(shown.boxes["sharpness"].dropna()), len(shown.candidates["sharpness"].dropna())) == (81, 81)
     assert lines[-1] == "stopped; nothing was left running"
 
 
@@ -93,6 +101,41 @@ def test_one_split_at_another_threshold_from_memory(
     assert code == 0
     assert "candidates of 2 slides: as the pair found them on 20" in out
     assert built[1][2].point.detector == 0.5
+
+
+def test_a_classifier_says_what_looks_alike(imported: Run, whole_pair: Path, built: list[Any]) -> None:
+    code, out, err = imported("browse", "--pair", whole_pair, "--dataset", "toy", "--split", "test", "--no-browser")
+    assert code == 0, err
+    shown = built[0][2]
+    assert shown.features(shown.candidates[["slide", *COORDINATES]]).shape == (len(shown.candidates), 1280)
+    assert "embeddings: 20 of 30 crops, as many as a browser draws with ease" in out
+
+
+def test_thresholds_that_were_stored_under_a_name(imported: Run, spot_pair: Path, built: list[Any]) -> None:
+    manifest = read_manifest(spot_pair)
+    stored = {"detector": 0.25, "class": {}}
+    content = manifest.model_dump(by_alias=True, mode="json")
+    content["operating_points"] = {"recall-0.95": {"point": stored, "promise": {}}}
+    write_yaml(spot_pair / "pair.yaml", content)
+    base = ["browse", "--pair", spot_pair, "--dataset", "toy", "--split", "test", "--no-browser"]
+    code, _, err = imported(*base, "--operating-point", "recall-0.95")
+    assert code == 0, err
+    assert built[0][2].point.detector == 0.25
+    assert built[0][2].info["operating_point_name"] == "recall-0.95"
+    code, _, err = imported(*base, "--operating-point", "recall-1")
+    assert code == 2
+    assert "(recall-0.95), found 'recall-1'" in err
+
+
+def test_a_stop_before_the_app_is_loaded(
+    imported: Run, spot_pair: Path, built: list[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def serve_app(listener: socket.socket, ready: Callable[[], None]) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("spore_yolo.evaluation.fiftyone_app.serve_app", serve_app)
+    code, out, err = imported("browse", "--pair", spot_pair, "--dataset", "toy", "--split", "val", "--no-browser")
+    assert (code, out.splitlines()[-1]) == (0, "stopped; nothing was left running"), err
 
 
 @pytest.mark.parametrize(("display", "opened"), [(":0", True), ("", False)])

@@ -13,10 +13,16 @@ import pytest
 from PIL import Image
 
 from spore_yolo.cli import looking
-from spore_yolo.cli.remembering import LOOKED, Looked, look_once
+from spore_yolo.cli.remembering import FEATURES, LOOKED, Looked, features_of, look_once
 from spore_yolo.dataset.store import load_dataset
+from spore_yolo.evaluation.traits import sharpness_of
 from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.images import read_image
+from spore_yolo.inference.classifier import Classifier
+from spore_yolo.inference.crops import cut_crops
 from spore_yolo.inference.manifest import read_manifest
+from spore_yolo.inference.pair import load
+from spore_yolo.labels.table import COORDINATES
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -78,7 +84,8 @@ def test_numbers_are_not_rounded(look: Callable[..., Looked], spot_pair: Path, m
 
     monkeypatch.setattr(looking, "look_at", look_at)
     look(spot_pair)
-    pd.testing.assert_frame_equal(look(spot_pair).candidates, given[0], check_exact=True)
+    again = look(spot_pair).candidates.drop(columns="sharpness")
+    pd.testing.assert_frame_equal(again, given[0], check_exact=True)
 
 
 def test_nothing_found_is_remembered_too(
@@ -199,3 +206,98 @@ def test_what_browsers_do_not_show_gets_a_copy_upright(
             assert grey[y0 + 2 : y1 - 2, x0 + 2 : x1 - 2].mean() < 60
     assert looked.files["slide_2.png"] == (drawn.folder / "slide_2.png").absolute()
     assert json.loads((looked.place / LOOKED).read_text())["copies"]["slide_0.tif"].endswith(".jpg")
+
+
+def test_sharpness_is_that_of_the_pixels(look: Callable[..., Looked], spot_pair: Path, drawn: Any) -> None:
+    """Of candidates and of labels, each from its own slide."""
+    looked = look(spot_pair)
+    labels = [(slide, box) for slide in sorted(set(looked.files)) for box in drawn.boxes[slide]]
+    assert looked.sharpness.shape == (len(labels),)
+    for (slide, box), sharpness in zip(labels, looked.sharpness, strict=True):
+        assert sharpness == sharpness_of(read_image(drawn.folder / slide), np.array([box], dtype=float))
+    for row in looked.candidates.itertuples():
+        box = np.array([[getattr(row, name) for name in COORDINATES]])
+        assert row.sharpness == pytest.approx(sharpness_of(read_image(drawn.folder / row.slide), box)[0], abs=1e-12)
+    assert len(set(looked.sharpness)) > 5
+
+
+def test_a_box_too_small_to_be_sharp_has_no_sharpness(
+    look: Callable[..., Looked], spot_pair: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    original = looking.look_at
+
+    def look_at(*arguments: Any) -> Any:
+        candidates, caps = original(*arguments)
+        candidates.loc[0, ["x_max", "y_max"]] = candidates.loc[0, ["x_min", "y_min"]].to_numpy() + 1
+        return candidates, caps
+
+    monkeypatch.setattr(looking, "look_at", look_at)
+    look(spot_pair)
+    assert np.isnan(look(spot_pair).candidates["sharpness"]).tolist() == [True] + [False] * 17
+
+
+@pytest.fixture
+def crops_of(look: Callable[..., Looked], whole_pair: Path, tmp_path: Path) -> Callable[[pd.DataFrame], Any]:
+    dataset = load_dataset("toy", tmp_path / "datasets.yaml")
+    return lambda boxes: features_of(look(whole_pair), whole_pair, dataset, boxes, "cpu")
+
+
+def test_features_are_those_of_the_crops(
+    look: Callable[..., Looked], crops_of: Callable[..., Any], whole_pair: Path, drawn: Any
+) -> None:
+    """In the order that is asked for, however the slides are mixed, and with a box that is asked for twice."""
+    boxes = look(whole_pair).candidates.sample(frac=1, random_state=0).reset_index(drop=True)
+    boxes = pd.concat([boxes, boxes.iloc[:1]], ignore_index=True)
+    features = crops_of(boxes)
+    classifier = load(whole_pair, "cpu").classifier
+    assert classifier is not None
+    for row, feature in zip(boxes.itertuples(), features, strict=True):
+        corners = np.array([[getattr(row, name) for name in COORDINATES]])
+        crop = cut_crops(read_image(drawn.folder / row.slide), corners, 0.25, 32)
+        np.testing.assert_allclose(feature, classifier.features(crop)[0], rtol=2e-3, atol=1e-3)
+
+
+def test_features_are_seen_once(
+    look: Callable[..., Looked],
+    crops_of: Callable[..., Any],
+    whole_pair: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """More boxes, as another threshold lets in, are added; the others are not looked at again."""
+    counts: list[int] = []
+    original = Classifier.features
+
+    def features(self: Classifier, crops: Any) -> Any:
+        counts.append(len(crops))
+        return original(self, crops)
+
+    monkeypatch.setattr(Classifier, "features", features)
+    boxes = look(whole_pair).candidates
+    first = crops_of(boxes.iloc[:4])
+    assert sum(counts) == 4
+    everything = crops_of(boxes)
+    assert sum(counts) == len(boxes)
+    np.testing.assert_array_equal(everything[:4], first)
+    monkeypatch.setattr("spore_yolo.inference.pair.load", lambda *_: pytest.fail("no model is needed"))
+    np.testing.assert_array_equal(crops_of(boxes), everything)
+
+
+def test_damaged_features_are_seen_anew(
+    look: Callable[..., Looked], crops_of: Callable[..., Any], whole_pair: Path
+) -> None:
+    looked = look(whole_pair)
+    features = crops_of(looked.candidates)
+    path = looked.place / FEATURES
+    path.write_bytes(path.read_bytes()[:100])
+    np.testing.assert_array_equal(crops_of(looked.candidates), features)
+    path.write_bytes(b"")
+    np.testing.assert_array_equal(crops_of(looked.candidates), features)
+
+
+def test_what_older_versions_kept_is_looked_at_anew(
+    look: Callable[..., Looked], spot_pair: Path, looks: list[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spore_yolo.cli.remembering.FORM", 1)
+    look(spot_pair)
+    monkeypatch.undo()
+    assert look(spot_pair).since is None

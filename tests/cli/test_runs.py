@@ -10,6 +10,7 @@ import pytest
 
 from spore_yolo.cli.runs import check_same_dataset, in_place_of, made, seen_images, um_per_px, validation_figures
 from spore_yolo.dataset.store import IMAGE_COLUMNS, Dataset
+from spore_yolo.evaluation.intervals import figure
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.labels.table import boxes_table
 
@@ -175,17 +176,17 @@ def test_how_a_part_was_made(make_dataset: Callable[..., Dataset]) -> None:
 def test_figures_of_validation_say_what_they_were_measured_on() -> None:
     images = pd.DataFrame({"image": ["a", "b", "c"], "group": ["x", "x", "y"]})
     metrics: dict[str, Any] = {
-        "overall": {"recall": 0.123456, "ap50": None, "boxes": 7},
-        "per_class": {"rust": {"recall_crops": {"value": 2 / 3, "n": 3}, "reached": True}},
+        "overall": {"recall": figure(0.123456, 7, 2, None), "ap50": figure(None, 7, 2, None), "boxes": 7},
+        "per_class": {"rust": {"recall_crops": figure(2 / 3, 3, 2, None), "counts": {"sd": 0.1}, "recall_by": {}}},
         "per_group": {"x": {"recall": 1.0}},
     }
     assert validation_figures(metrics, images) == {
         "split": "val",
         "slides": 3,
         "groups": 2,
-        "recall": 0.1235,
-        "ap50": None,
+        "recall": {"value": 0.1235, "n": 7},
+        "ap50": {"value": None, "n": 7},
         "boxes": 7,
-        "per_class": {"rust": {"recall_crops": {"value": 0.6667, "n": 3}, "reached": True}},
+        "per_class": {"rust": {"recall_crops": {"value": 0.6667, "n": 3}}},
     }
-    assert metrics["overall"]["recall"] == 0.123456, "what was measured is left as it was"
+    assert metrics["overall"]["recall"]["value"] == 0.123456, "what was measured is left as it was"

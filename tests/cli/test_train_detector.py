@@ -135,7 +135,8 @@ def test_a_detector_becomes_a_pair(imported: Run, stand_in: list[Any], tmp_path:
     assert str(tmp_path) not in (run / "pair" / "pair.yaml").read_text()
     point, figures = content["operating_point"], content["figures"]
     assert point == {"class": {}, "detector": pytest.approx(0.9, abs=1e-4)}
-    assert (figures["split"], figures["slides"], figures["recall"], figures["precision"]) == ("val", 2, 1.0, 1.0)
+    assert (figures["split"], figures["slides"]) == ("val", 2)
+    assert (figures["recall"]["value"], figures["precision"]["value"]) == (1.0, 1.0)
     assert figures["detector_alone"] == {"threshold": point["detector"]}
     assert set(figures["recall_by_nms_iou"].values()) == {1.0}
     images = pd.read_csv(tmp_path / "data" / "toy" / "images.csv")

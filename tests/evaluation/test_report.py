@@ -5,10 +5,13 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 import pytest
 
 from spore_yolo.evaluation.crops import CROP_COLUMNS
+from spore_yolo.evaluation.presence import SLIDE_COLUMNS
 from spore_yolo.evaluation.report import (
     FILES,
     PLOTS,
@@ -17,12 +20,28 @@ from spore_yolo.evaluation.report import (
     evaluate_pair,
     write_evaluation,
 )
-from spore_yolo.evaluation.scoring import matches_table
+from spore_yolo.evaluation.scoring import detections_of, matches_table
 from spore_yolo.inference.manifest import OperatingPoint
 from spore_yolo.labels.writers import CANDIDATE_COLUMNS
 from tests.evaluation import hand_worked
+from tests.evaluation.hand_worked import stated
 from tests.evaluation.test_hand_worked import manifest
 
+ABOUT = {
+    "dataset": "hand-worked",
+    "dataset_fingerprint": "abc",
+    "split": "test",
+    "operating_point": hand_worked.point().model_dump(by_alias=True),
+    "operating_point_name": None,
+    "iou": 0.5,
+    "targets": hand_worked.TARGETS,
+    "classes_merged_to_spore": False,
+    "warnings": [],
+    "pair": None,
+    "slides": 5,
+    "groups": 4,
+    "megapixels": 2.5,
+}
 CASE = (hand_worked.candidates(), hand_worked.boxes(), hand_worked.images())
 
 
@@ -65,10 +84,13 @@ def test_everything_is_written_and_says_the_same(tmp_path: Path) -> None:
     point = hand_worked.point()
     evaluation = evaluate_pair(*CASE, manifest(), point, label_calls=hand_worked.label_calls())
     folder = tmp_path / "report"
-    write_evaluation(folder, evaluation, CASE[0], {"split": "test", **evaluation.metrics}, "hand-worked, test")
+    write_evaluation(folder, evaluation, CASE[0], ABOUT | evaluation.metrics, "hand-worked, test")
     assert sorted(path.name for path in folder.iterdir()) == sorted([*FILES, *PLOTS])
-    assert json.loads((folder / "metrics.json").read_text()) == {"split": "test", **evaluation.metrics}
+    assert json.loads((folder / "metrics.json").read_text()) == ABOUT | evaluation.metrics
     assert len(pd.read_csv(folder / "matches.csv")) == len(matches_table(evaluation.scored))
+    slides = pd.read_csv(folder / "slides.csv")
+    assert slides.columns.tolist() == SLIDE_COLUMNS
+    assert len(slides) == 5 * len(hand_worked.CLASSES)
     crops = pd.read_csv(folder / "crops.csv", keep_default_na=False)
     assert crops.columns.tolist() == CROP_COLUMNS
     assert (crops["left_out"] == "").sum() == 11
@@ -86,8 +108,39 @@ def test_a_pair_that_finds_nothing(tmp_path: Path) -> None:
     evaluation = evaluate_pair(
         candidates[:0], boxes, images, manifest(), hand_worked.point(), label_calls=hand_worked.label_calls()
     )
-    assert evaluation.metrics["overall"]["recall"] == 0.0
-    assert evaluation.metrics["per_class"]["rust"]["specificity_crops"] == {"value": None, "n": 0}
-    assert evaluation.metrics["per_class"]["rust"]["specificity_slides"] == {"value": 1.0, "n": 3}
-    write_evaluation(tmp_path / "report", evaluation, candidates[:0], evaluation.metrics, "nothing")
+    assert evaluation.metrics["overall"]["recall"]["value"] == 0.0
+    assert stated(evaluation.metrics["per_class"]["rust"]["specificity_crops"]) == {"value": None, "n": 0}
+    assert stated(evaluation.metrics["per_class"]["rust"]["specificity_slides"]) == {"value": 1.0, "n": 3}
+    write_evaluation(tmp_path / "report", evaluation, candidates[:0], ABOUT | evaluation.metrics, "nothing")
     assert len(pd.read_csv(tmp_path / "report" / "crops.csv")) == 0
+
+
+def test_predictions_without_scores_have_counts_but_nothing_that_ranks(tmp_path: Path) -> None:
+    candidates, boxes, images = CASE
+    scored = detections_of(candidates, hand_worked.point())
+    unscored = scored.assign(score=float("nan"), detector_score=float("nan"), class_score=float("nan"))
+    point = OperatingPoint(detector=0.0)
+    metrics = evaluate_candidates(unscored, boxes, images, hand_worked.CLASSES, point).metrics
+    same = evaluate_candidates(scored, boxes, images, hand_worked.CLASSES, point).metrics
+    for name in hand_worked.CLASSES:
+        ours, theirs = metrics["per_class"][name], same["per_class"][name]
+        for key in ("tp", "fp", "fn", "recall", "precision", "recall_slides", "specificity_slides", "counts"):
+            assert ours[key] == theirs[key]
+        assert ours["ap50"]["value"] is ours["presence"]["roc_auc"]["value"] is None
+    evaluation = evaluate_candidates(unscored, boxes, images, hand_worked.CLASSES, point)
+    about = ABOUT | {"operating_point": None}
+    write_evaluation(tmp_path / "report", evaluation, unscored, about | evaluation.metrics, "without scores")
+    assert not (tmp_path / "report" / "precision_recall.png").exists()
+
+
+def test_the_report_shows_what_was_missed(tmp_path: Path) -> None:
+    evaluation = evaluate_candidates(*CASE, hand_worked.CLASSES, hand_worked.point())
+    opened = []
+
+    def open_slide(slide: str) -> npt.NDArray[np.uint8]:
+        opened.append(slide)
+        return np.full((600, 800, 3), 200, dtype=np.uint8)
+
+    write_evaluation(tmp_path / "r", evaluation, CASE[0], ABOUT | evaluation.metrics, "hand-worked, test", open_slide)
+    assert len(opened) == len(set(opened)) >= 3
+    assert "data:image/jpeg" in (tmp_path / "r" / "report.html").read_text(encoding="utf-8")
