@@ -34,10 +34,10 @@ def share_interval(part: Floats, whole: Floats, confidence: float = CONFIDENCE) 
     It holds the shares that the data do not contradict (a score interval, as Wilson's is for one proportion). For each
     share p that is tried, the variance of the observed one is that of the beta-binomial model, p (1 - p) times the sum
     of n (1 + (n - 1) r) by the square of the sum of n, over groups of n boxes; r, how alike boxes of one group are (the
-    intra-group correlation), is the likeliest given p. The limits follow the model's skewness (Cornish and Fisher
-    1938): in full towards 0.5, where it makes the interval shorter, by half towards the nearer end, since in full the
-    interval covers more than is asked. Variances of the groups' residuals, as in t intervals and in Wilson's with a
-    design effect, are too small just when the few bad groups happened not to be in the sample.
+    intra-group correlation), is the likeliest given p. The limits follow the model's skewness, counted as 1 at
+    most (Cornish and Fisher 1938): in full towards 0.5, where it makes the interval shorter, by half towards the nearer
+    end, since in full the interval covers more than is asked. Variances of the groups' residuals, as in t intervals and
+    in Wilson's with a design effect, are too small just when the few bad groups happened not to be in the sample.
 
     A sample without a miss, or without a hit, says nothing about r. Its limit then is the exact one for groups that are
     all or nothing, ((1 - confidence) / 2) ** (1 / k) or 1 less it, with as many groups of one size as are worth those
@@ -292,13 +292,13 @@ def _worth(whole: Floats) -> Floats:
 
 
 def _influence(part: Floats, whole: Floats) -> Floats:
-    """``(G,)``: the ratio of sums less that without each group, up to one constant."""
+    """``(G,)``: the ratio of sums less that without each group."""
     total = whole.sum()
     return np.asarray((part - part.sum() / total * whole) / (total - whole))
 
 
 def _spread(influence: Floats) -> float:
-    """The jackknife's standard error."""
+    """The jackknife's standard error, from what each group changes."""
     groups = len(influence)
     return float(np.sqrt((groups - 1) / groups * np.sum(influence**2)))
 
