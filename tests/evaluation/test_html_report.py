@@ -16,6 +16,7 @@ import pytest
 from spore_yolo.evaluation.gallery import Failure, Picture, cut_pictures
 from spore_yolo.evaluation.html_report import ReportInput, words, write_report
 from spore_yolo.evaluation.html_report.figures import MOST_CLASSES
+from spore_yolo.evaluation.html_report.tables import group_table
 from spore_yolo.evaluation.operating_point import Curve
 from spore_yolo.files.errors import SporeYoloError
 
@@ -340,6 +341,19 @@ def test_what_is_not_known_says_why(tmp_path: Path) -> None:
     assert "No slide here is known to be without Alternaria spores" in page.words
     assert "None" not in page.words
     assert "nan" not in page.words
+
+
+def test_of_many_groups_the_worst_are_listed() -> None:
+    metrics = make_metrics(["Rye"], [])
+    whole = metrics["per_group"]["farm 1"]
+    metrics["per_group"] = {f"farm {place}": whole | {"recall": place / 100} for place in range(40, 0, -1)}
+    table = group_table(metrics)
+    assert table is not None
+    assert [row.name for row in table.rows] == [f"farm {place}" for place in range(1, 13)]
+    assert "The other 28 groups" in table.note
+    metrics["per_group"] = {"farm 1": whole}
+    alone = group_table(metrics)
+    assert alone is not None and not alone.note
 
 
 @pytest.mark.parametrize("name", HOSTILE, ids=[repr(name[:12]) for name in HOSTILE])

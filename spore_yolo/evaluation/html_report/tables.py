@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from spore_yolo.evaluation.html_report.words import NO_SCORES, NONE, Cell, Kind, cell, number, span
+from spore_yolo.evaluation.html_report.words import NO_SCORES, NONE, Cell, Kind, cell, counted, number, span
 from spore_yolo.evaluation.intervals import Figures
 from spore_yolo.evaluation.metrics import by_importance
 
@@ -23,6 +23,10 @@ TRAITS = {
     "neighbour": "Distance to the next spore",
 }
 """Traits by which recall is split, in the order shown, with what the report calls them."""
+
+
+MOST_GROUPS = 12
+"""As many groups are listed: enough to see whether the misses come from a few of them."""
 
 
 @dataclass(frozen=True)
@@ -165,11 +169,11 @@ def trait_tables(metrics: Figures) -> list[Table]:
 
 
 def group_table(metrics: Figures) -> Table | None:
-    """The groups, those with the lowest recall first; ``None`` without groups."""
+    """The :data:`MOST_GROUPS` groups with the lowest recall, the lowest first; ``None`` without groups."""
     groups: Mapping[str, Figures] = metrics.get("per_group") or {}
     order = sorted(groups, key=lambda name: (groups[name]["recall"] is None, groups[name]["recall"], name))
     rows = []
-    for name in order:
+    for name in order[:MOST_GROUPS]:
         figures = groups[name]
         counts = [Cell(f"{figures[key]:,}") for key in ("boxes", "tp", "fn", "fp")]
         shares = [
@@ -178,7 +182,9 @@ def group_table(metrics: Figures) -> Table | None:
         ]
         rows.append(Row(name, counts + shares))
     headers = ["group", "labelled", "found", "missed", "false alarms", "recall", "precision"]
-    return Table("groups", "Groups, the lowest recall first", headers, rows) if rows else None
+    others = len(order) - len(rows)
+    note = f"The other {counted(others, 'group')}: per_group in metrics.json beside this page." if others else ""
+    return Table("groups", "Groups, the lowest recall first", headers, rows, note) if rows else None
 
 
 def mix_up_table(confusion: pd.DataFrame) -> Table | None:
