@@ -3,22 +3,34 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import os
 import re
 import sys
 import webbrowser
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from spore_yolo.cli.options import Commands, add_command, add_pair, add_register, candidate_score, chosen_pair
+from spore_yolo.cli.options import (
+    Commands,
+    add_command,
+    add_operating_point,
+    add_pair,
+    add_register,
+    candidate_score,
+    chosen_pair,
+    chosen_point,
+)
 
 if TYPE_CHECKING:
     import socket
 
+    import numpy as np
+    import numpy.typing as npt
     import pandas as pd
 
     from spore_yolo.dataset.store import Dataset
-    from spore_yolo.evaluation.fiftyone_dataset import Shown
+    from spore_yolo.evaluation.fiftyone_boxes import Shown
 
 EXAMPLES = """\
   spore-yolo browse --run runs/magnaporthe --dataset magnaporthe
@@ -36,6 +48,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--split", default="all", choices=["all", "train", "val", "test", "calibration"], help="default: %(default)s"
     )
+    add_operating_point(parser)
     parser.add_argument(
         "--at",
         type=candidate_score,
@@ -65,10 +78,10 @@ def port_number(text: str) -> int:
 def run(arguments: argparse.Namespace) -> None:
     """Looks at the slides or remembers, builds the dataset, and serves the App until it is stopped."""
     from spore_yolo.cli.evaluate import comparable
-    from spore_yolo.cli.remembering import look_once
+    from spore_yolo.cli.remembering import features_of, look_once
     from spore_yolo.dataset.store import load_dataset
     from spore_yolo.evaluation.fiftyone_app import listen
-    from spore_yolo.evaluation.fiftyone_dataset import Shown
+    from spore_yolo.evaluation.fiftyone_boxes import Shown
     from spore_yolo.evaluation.scoring import SPORE
     from spore_yolo.inference.manifest import read_manifest
     from spore_yolo.inference.pair import pair_folder, read_trained_on
@@ -78,9 +91,7 @@ def run(arguments: argparse.Namespace) -> None:
     folder = pair_folder(chosen_pair(arguments))
     manifest = read_manifest(folder)
     boxes, merged = comparable(boxes, dataset, manifest)
-    point = manifest.operating_point
-    if arguments.at is not None:
-        point = point.model_copy(update={"detector": arguments.at})
+    point = chosen_point(manifest, arguments)
     with listen(arguments.address, arguments.port) as listener:
         looked = look_once(folder, manifest, dataset, images, arguments.split, arguments.device)
         if looked.since:
@@ -92,15 +103,26 @@ def run(arguments: argparse.Namespace) -> None:
         seen = int(images["sha256"].isin(read_trained_on(folder)).sum())
         if seen:
             print(f"note: {seen:,} of these slides trained the pair or chose its operating point; it knows them")
+
+        def features(crops: pd.DataFrame) -> npt.NDArray[np.floating[Any]]:
+            return features_of(looked, folder, dataset, crops, arguments.device)
+
         shown = Shown(
             candidates=looked.candidates,
-            boxes=boxes,
+            boxes=boxes.assign(sharpness=looked.sharpness),
             images=images,
             files=looked.files,
             classes=[SPORE] if merged else manifest.classes,
             targets=[] if merged else (dataset.targets or manifest.targets),
             point=point,
-            info={"dataset": dataset.name, "split": arguments.split, "pair": str(folder), "warnings": looked.warnings},
+            features=features if manifest.classifier else None,
+            info={
+                "dataset": dataset.name,
+                "split": arguments.split,
+                "pair": str(folder),
+                "operating_point_name": arguments.operating_point,
+                "warnings": looked.warnings,
+            },
         )
         _serve(shown, dataset_name(dataset.name, folder), listener, browser=not arguments.no_browser and _has_display())
     print("stopped; nothing was left running")
@@ -117,6 +139,7 @@ def _serve(shown: Shown, name: str, listener: socket.socket, browser: bool) -> N
         labelled, slides = f"{len(shown.boxes):,} labelled boxes", f"{len(shown.images):,} slides"
         print(f"matching {labelled} and what was found on {slides} …", flush=True)
         dataset = build_dataset(fiftyone, name, shown)
+        print(_laid_out(shown.features is not None, **dataset.info["crops"]))
         views, workspaces = ", ".join(dataset.list_saved_views()), ", ".join(dataset.list_workspaces())
         url = url_of(listener, name)
 
@@ -126,7 +149,21 @@ def _serve(shown: Shown, name: str, listener: socket.socket, browser: bool) -> N
             if browser:
                 webbrowser.open(url)
 
-        serve_app(listener, ready)
+        # The App takes both signals for itself, but not before it is loaded.
+        with contextlib.suppress(KeyboardInterrupt):
+            serve_app(listener, ready)
+
+
+def _laid_out(seen: bool, shown: int, of: int) -> str:
+    """What there is in the panel of embeddings."""
+    if not seen:
+        return "embeddings: none, since the pair has no classifier that could say what looks alike"
+    if shown < of:
+        return (
+            f"embeddings: {shown:,} of {of:,} crops, as many as a browser draws with ease: misses and false alarms"
+            " before hits, drawn at random"
+        )
+    return f"embeddings: {shown:,} crops"
 
 
 def dataset_name(dataset: str, folder: Path) -> str:

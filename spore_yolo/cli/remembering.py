@@ -5,23 +5,30 @@ from __future__ import annotations
 import datetime
 import json
 import os
+import zipfile
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from spore_yolo import __version__
 from spore_yolo.dataset.store import Dataset
-from spore_yolo.files.atomic import atomic_folder
+from spore_yolo.files.atomic import atomic_file, atomic_folder
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.hashes import fingerprint
 from spore_yolo.files.images import read_image, read_size
 from spore_yolo.inference.drawing import MAX_SIDE
 from spore_yolo.inference.manifest import PairManifest
+from spore_yolo.labels.table import COORDINATES
 
-LOOKED = "looked.json"
+LOOKED, CANDIDATES, LABELS, FEATURES = "looked.json", "candidates.csv", "labels.npy", "features.npz"
+
+FORM = 2
+"""Counts up when what is kept changes its form, so that what is kept in an older one is looked at anew."""
 
 SHOWN_AS_THEY_ARE = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
 """Suffixes of the images that every browser shows."""
@@ -32,7 +39,8 @@ class Looked:
     """What a pair found on slides.
 
     Attributes:
-        candidates: Columns of ``candidates.csv``, exactly as the pair gave them.
+        candidates: Columns of ``candidates.csv``, exactly as the pair gave them, and ``sharpness``.
+        sharpness: ``(N,)``, the sharpness of the labelled boxes of the slides, in the order of the boxes table.
         warnings: Limits that were reached while looking.
         files: For each image a file that a browser shows: its own, or a copy of it.
         place: Where all this is kept.
@@ -40,6 +48,7 @@ class Looked:
     """
 
     candidates: pd.DataFrame
+    sharpness: npt.NDArray[np.float64]
     warnings: list[str]
     files: dict[str, Path]
     place: Path
@@ -66,6 +75,7 @@ def look_once(
             "dataset": dataset.fingerprint,
             "split": split,
             "version": __version__,
+            "form": FORM,
         }
     )
     place = _place(folder, f"{dataset.name}-{split}", key)
@@ -77,7 +87,67 @@ def look_once(
     _look(place, key, folder, dataset, images, device)
     looked = _read(place, key, dataset, images["image"])
     assert looked is not None
-    return Looked(looked.candidates, looked.warnings, looked.files, place, since=None)
+    return replace(looked, since=None)
+
+
+def features_of(
+    looked: Looked, folder: Path, dataset: Dataset, boxes: pd.DataFrame, device: str | None
+) -> npt.NDArray[np.float16]:
+    """What the pair's classifier sees in boxes; each box is looked at once and then remembered beside the candidates.
+
+    Args:
+        looked: What the pair found.
+        folder: The pair's folder.
+        dataset: The dataset.
+        boxes: Columns ``slide`` and the box.
+        device: As torch takes it.
+
+    Returns:
+        ``(N, D)``; see :meth:`spore_yolo.inference.classifier.Classifier.features`.
+    """
+    path = looked.place / FEATURES
+    wanted = pd.MultiIndex.from_frame(boxes[["slide", *COORDINATES]])
+    known, features = _read_features(path)
+    new = boxes[~wanted.isin(known)].drop_duplicates(["slide", *COORDINATES])
+    if len(new):
+        new, seen = _see(folder, dataset, new, device)
+        features = np.concatenate([features, seen]) if len(features) else seen
+        known = known.append(pd.MultiIndex.from_frame(new[["slide", *COORDINATES]]))
+        corners = np.array([key[1:] for key in known], dtype=np.float64)
+        with atomic_file(path) as temporary:
+            np.savez(temporary, slides=np.array(known.get_level_values(0), dtype=str), corners=corners, seen=features)
+    return np.asarray(features[known.get_indexer(wanted)])
+
+
+def _read_features(path: Path) -> tuple[pd.MultiIndex, npt.NDArray[np.float16]]:
+    """The boxes whose features are remembered, and these; none where there is no file, or a damaged one."""
+    try:
+        with np.load(path) as kept:
+            corners = kept["corners"]
+            return pd.MultiIndex.from_arrays([kept["slides"], *corners.T]), kept["seen"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        nothing: list[Any] = [[]] * (1 + len(COORDINATES))
+        return pd.MultiIndex.from_arrays(nothing), np.zeros((0, 0), dtype=np.float16)
+
+
+def _see(
+    folder: Path, dataset: Dataset, boxes: pd.DataFrame, device: str | None
+) -> tuple[pd.DataFrame, npt.NDArray[np.float16]]:
+    """Lets the classifier see boxes, slide by slide; gives the boxes in that order and what it saw."""
+    from tqdm import tqdm
+
+    from spore_yolo.inference.classifier import CropNamer
+    from spore_yolo.inference.pair import load
+
+    pair = load(folder, device)
+    assert pair.classifier is not None
+    assert pair.manifest.classifier is not None
+    namer = CropNamer(pair.classifier, pair.manifest.classifier)
+    parts, seen = [], []
+    for slide, part in tqdm(boxes.groupby("slide", sort=False), desc="seeing crops", unit="slide"):
+        parts.append(part)
+        seen.append(namer.features(read_image(dataset.path_of(slide)), part[COORDINATES].to_numpy(dtype=np.float64)))
+    return pd.concat(parts), np.concatenate(seen).astype(np.float16)
 
 
 def _place(folder: Path, name: str, key: str) -> Path:
@@ -101,9 +171,12 @@ def _look(place: Path, key: str, folder: Path, dataset: Dataset, images: pd.Data
     slides = [(image, dataset.path_of(image)) for image in images["image"]]
     candidates, caps = look_at(pair, slides, len(slides), pair.manifest.operating_point.detector)
     part = pair.manifest.detector
+    boxes = dataset.boxes[dataset.boxes["image"].isin(images["image"])]
     with atomic_folder(place) as temporary:
+        of_candidates, of_labels = _sharpness(slides, candidates, boxes.rename(columns={"image": "slide"}))
         # Not rounded as the CSV files for people are: a threshold may lie between a number and its rounded self.
-        candidates.to_csv(temporary / "candidates.csv", index=False)
+        candidates.assign(sharpness=of_candidates).to_csv(temporary / CANDIDATES, index=False)
+        np.save(temporary / LABELS, of_labels)
         about = {
             "key": key,
             "since": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
@@ -111,6 +184,22 @@ def _look(place: Path, key: str, folder: Path, dataset: Dataset, images: pd.Data
             "copies": _copies(temporary, slides),
         }
         (temporary / LOOKED).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
+
+
+def _sharpness(slides: list[tuple[str, Path]], *tables: pd.DataFrame) -> list[npt.NDArray[np.float64]]:
+    """The sharpness of every box of some tables, with the columns ``slide`` and the box; a slide is read once."""
+    from tqdm import tqdm
+
+    from spore_yolo.evaluation.traits import sharpness_of
+
+    results = [np.full(len(table), np.nan) for table in tables]
+    rows = [table.groupby("slide").indices for table in tables]
+    for slide, path in tqdm(slides, desc="measuring sharpness", unit="slide"):
+        pixels = read_image(path)
+        for table, result, of_slide in zip(tables, results, rows, strict=True):
+            places = of_slide.get(slide, np.zeros(0, dtype=np.int64))
+            result[places] = sharpness_of(pixels, table[COORDINATES].to_numpy(dtype=np.float64)[places])
+    return results
 
 
 def _copies(folder: Path, slides: Iterable[tuple[str, Path]]) -> dict[str, str]:
@@ -139,16 +228,17 @@ def _read(place: Path, key: str, dataset: Dataset, images: Iterable[str]) -> Loo
         return None
     text = dict.fromkeys(("slide", "class", "detector_class"), "str")
     candidates = pd.read_csv(
-        place / "candidates.csv",
+        place / CANDIDATES,
         dtype=text,
         keep_default_na=False,
-        na_values={"class_score": [""]},
+        na_values={"class_score": [""], "sharpness": [""]},
         float_precision="round_trip",
     )
     numbers = [name for name in candidates.columns if name not in text]
     copies = {slide: place / name for slide, name in about["copies"].items()}
     return Looked(
         candidates=candidates.astype(dict.fromkeys(numbers, "float64")),
+        sharpness=np.load(place / LABELS),
         warnings=about["warnings"],
         files={image: copies.get(image, dataset.path_of(image)).absolute() for image in images},
         place=place,

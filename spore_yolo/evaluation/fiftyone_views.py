@@ -1,84 +1,182 @@
-"""Saved views, colours and the sidebar of a dataset of FiftyOne."""
+"""Saved views and workspaces of a dataset of FiftyOne."""
 
 from __future__ import annotations
 
-import colorsys
+import importlib
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
+
+from spore_yolo.evaluation.confusion import BACKGROUND
 
 EVAL, EVAL_ANY = "eval", "eval_any"
 """Keys of the evaluations: class by class, and without regard to class."""
 
-FEW_CLASSES = 12
-"""Up to how many classes each gets a view of its own."""
+CROPS = "crops"
+"""The field of the crops that are laid out, and the key of their layout."""
 
-COLOURS = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#8c564b", "#7f3fbf"]
-"""Colours that colour-blind people can tell apart (Okabe and Ito 2008), without those too pale for a bright slide."""
+FEW = 12
+"""Up to how many classes each gets a view of its own, and how many pairs of confused classes do."""
 
-GREY = "#888888"
+SIZES = {"S": "small", "M": "medium", "L": "large"}
 
 
-def add_views(fiftyone: Any, dataset: Any, classes: Sequence[str], targets: Sequence[str]) -> None:
+class _Views:
+    """Saves views of a dataset of boxes."""
+
+    def __init__(self, fiftyone: Any, dataset: Any) -> None:
+        self.field = fiftyone.ViewField
+        self.dataset = dataset
+        self._slug = importlib.import_module("fiftyone.core.utils").to_slug
+        self._slugs: set[str] = set()
+
+    def save(self, name: str, view: Any, description: str) -> None:
+        """Saves a view; one whose address another bears already, as names of classes may bring about, is numbered."""
+        number, free = 1, name
+        while self._slug(free) in self._slugs:
+            number += 1
+            free = f"{name} {number}"
+        self._slugs.add(self._slug(free))
+        self.dataset.save_view(free, view, description=description)
+
+    def patches(self, path: str, where: Any = None, *order: str) -> Any:
+        """The boxes of a field for which something is true, in an order: paths, or ``-`` and a path for falling."""
+        view = self.dataset if where is None else self.dataset.filter_labels(path, where)
+        view = view.to_patches(path, other_fields=["slide", "split", "group"])
+        keys = [(f"{path}.{key.removeprefix('-')}", -1 if key.startswith("-") else 1) for key in order]
+        return view.sort_by(keys) if keys else view
+
+
+def add_views(fiftyone: Any, dataset: Any, targets: Sequence[str]) -> None:
     """Saves the views that answer what went wrong, where, and where the imbalance is.
 
     Args:
         fiftyone: The module.
         dataset: The dataset; see :func:`spore_yolo.evaluation.fiftyone_dataset.build_dataset`.
-        classes: What the pair names.
         targets: The classes that the user is after; without any, the rarest one that is labelled takes their place.
     """
-    field, beside = fiftyone.ViewField, ["slide", "split", "group"]
+    views = _Views(fiftyone, dataset)
+    _add_misses(views, targets)
+    _add_alarms(views)
+    _add_confusions(views)
+    _add_doubts(views)
+    _add_slides(views)
+    if CROPS in dataset.get_field_schema():
+        views.save(
+            "crops",
+            views.patches(CROPS),
+            "All crops of the workspace embeddings: hits (tp), false alarms (fp), misses (fn)",
+        )
 
-    def save(name: str, view: Any, description: str) -> None:
-        dataset.save_view(name, view, description=description)
 
-    def patches(path: str, where: Any) -> Any:
-        return dataset.filter_labels(path, where).to_patches(path, other_fields=beside)
-
-    surest = {"reverse": True}
-    save(
+def _add_misses(views: _Views, targets: Sequence[str]) -> None:
+    field, missed = views.field, views.field(EVAL) == "fn"
+    rare_first = ("class_boxes", "side_px")
+    views.save(
         "missed",
-        patches("ground_truth", field(EVAL) == "fn").sort_by("ground_truth.class_boxes"),
-        "Labelled boxes that no detection of their class found; rare classes first",
+        views.patches("ground_truth", missed, *rare_first),
+        "Labelled boxes that no detection of their class found; rare classes first, the smallest first",
     )
-    save(
-        "false alarms",
-        patches("predictions", field(EVAL) == "fp").sort_by("predictions.confidence", **surest),
-        "Detections that lie on no label of their class; the surest first",
-    )
-    wrong = (field(EVAL_ANY) == "fp") & (field(f"{EVAL_ANY}_id") != "")
-    save(
-        "confused",
-        patches("predictions", wrong).sort_by("predictions.labelled"),
-        "Detections on a label of another class, which stands in the attribute labelled",
-    )
-    rare = list(targets) or _rarest(dataset)
-    save(
+    for size, name in SIZES.items():
+        views.save(
+            f"missed: {name}",
+            views.patches("ground_truth", missed & (field("size") == size), *rare_first),
+            f"Missed boxes that are {name} beside the dataset's median box; rare classes first",
+        )
+    labels = views.dataset.count_values("ground_truth.detections.label")
+    for label in sorted(labels) if 1 < len(labels) <= FEW else []:
+        views.save(
+            f"missed: {label}",
+            views.patches("ground_truth", missed & (field("label") == label), "side_px"),
+            f"Missed boxes of {label}, the smallest first",
+        )
+    rare = list(targets) or sorted(labels, key=lambda name: (labels[name], name))[:1]
+    views.save(
         "rare classes",
-        patches("ground_truth", field("label").is_in(rare)).sort_by(f"ground_truth.{EVAL}"),
+        views.patches("ground_truth", field("label").is_in(rare), EVAL),
         f"Labelled boxes of {', '.join(rare) or 'no class'}; missed ones first",
     )
+    views.save(
+        "touching spores",
+        views.patches("ground_truth", field("neighbour") == 0, EVAL, "class_boxes"),
+        "Labelled boxes that touch or overlap another one; missed ones first",
+    )
+
+
+def _add_alarms(views: _Views) -> None:
+    field, alarm = views.field, views.field(EVAL) == "fp"
+    views.save(
+        "false alarms",
+        views.patches("predictions", alarm, "-confidence"),
+        "Detections that lie on no label of their class; the surest first",
+    )
+    views.save(
+        "false alarms by look",
+        views.patches("predictions", alarm, "label", "look", "-confidence"),
+        "False alarms, class by class, those that look alike to the classifier together (attribute look)",
+    )
     empty = (field("boxes") == 0) & (field("ignored.detections").length() == 0)
-    save(
+    views.save(
         "empty slides with alarms",
-        dataset.match(empty & (field(f"{EVAL}_fp") > 0)).sort_by(f"{EVAL}_fp", **surest),
+        views.dataset.match(empty & (field(f"{EVAL}_fp") > 0)).sort_by(f"{EVAL}_fp", reverse=True),
         "Slides without any label on which something was detected; the worst first",
     )
-    save(
+
+
+def _add_confusions(views: _Views) -> None:
+    field = views.field
+    wrong = (field(EVAL_ANY) == "fp") & (field("labelled") != BACKGROUND)
+    views.save(
+        "confused",
+        views.patches("predictions", wrong, "labelled", "label", "-confidence"),
+        "Detections on a label of another class, which stands in the attribute labelled",
+    )
+    attributes = [f"predictions.detections.{name}" for name in ("labelled", "label", EVAL_ANY)]
+    pairs = Counter(
+        (labelled, label)
+        for labelled, label, outcome in zip(*views.dataset.values(attributes, unwind=True), strict=True)
+        if outcome == "fp" and labelled != BACKGROUND
+    )
+    for (labelled, label), count in sorted(pairs.items(), key=lambda item: (-item[1], item[0]))[:FEW]:
+        views.save(
+            f"confused: {labelled} as {label}",
+            views.patches(
+                "predictions", wrong & (field("labelled") == labelled) & (field("label") == label), "-confidence"
+            ),
+            f"Labels of {labelled} that are called {label} ({count:,}); the surest first",
+        )
+
+
+def _add_doubts(views: _Views) -> None:
+    field = views.field
+    views.save(
+        "likely label errors",
+        views.patches("ground_truth", field("doubt") != None, "-mistakenness", "doubt"),  # noqa: E711
+        "Labels that are surely called otherwise, then labels where the detector proposes nothing; see doubt",
+    )
+    views.save(
+        "likely forgotten labels",
+        views.patches("predictions", field("doubt") != None, "-confidence"),  # noqa: E711
+        "Detections where nothing is labelled, as sure as half of the hits of their class; the surest first",
+    )
+
+
+def _add_slides(views: _Views) -> None:
+    field, dataset = views.field, views.dataset
+    views.save(
+        "worst slides",
+        dataset.match(field("mistakes") > 0).sort_by("mistakes", reverse=True),
+        "Slides by falling number of misses and false alarms (mistakes)",
+    )
+    views.save(
         "imbalance",
-        dataset.to_patches("ground_truth", other_fields=beside).sort_by("ground_truth.class_boxes"),
+        views.patches("ground_truth", None, "class_boxes"),
         "All labelled boxes, rare classes first; the sidebar counts classes, sizes, splits and groups",
     )
-    save("groups", dataset.group_by("group"), "A slide a group; open one to go through its slides")
+    views.save("groups", dataset.group_by("group"), "A slide a group; open one to go through its slides")
     splits = sorted(dataset.distinct("split"))
     for split in splits if len(splits) > 1 else []:
-        save(f"split {split}", dataset.match(field("split") == split), f"The slides of {split}")
-    for name in classes if len(classes) <= FEW_CLASSES else []:
-        save(
-            f"class {name}",
-            patches("ground_truth", field("label") == name).sort_by(f"ground_truth.{EVAL}"),
-            f"Labelled boxes of {name}; missed ones first",
-        )
+        views.save(f"split {split}", dataset.match(field("split") == split), f"The slides of {split}")
 
 
 def add_workspaces(fiftyone: Any, dataset: Any) -> None:
@@ -91,64 +189,9 @@ def add_workspaces(fiftyone: Any, dataset: Any) -> None:
         "imbalance": fiftyone.Panel(type="Histograms", state={"path": "ground_truth.detections.label"}),
         "evaluation": fiftyone.Panel(type="model_evaluation_panel_builtin"),
     }
+    if CROPS in dataset.list_brain_runs():
+        # Which layout and colours it shows is chosen in the panel; FiftyOne 1.22 forgets a state that is given here.
+        beside["embeddings"] = fiftyone.Panel(type="Embeddings")
     for name, panel in beside.items():
         samples = fiftyone.Panel(type="Samples", pinned=True)
         dataset.save_workspace(name, fiftyone.Space(children=[room(samples), room(panel)], orientation="horizontal"))
-
-
-def _rarest(dataset: Any) -> list[str]:
-    counts = dataset.count_values("ground_truth.detections.label")
-    return sorted(counts, key=lambda name: (counts[name], name))[:1]
-
-
-def set_appearance(fiftyone: Any, dataset: Any, classes: Sequence[str]) -> None:
-    """Gives every class one colour, full for detections and dark for labels, and puts the sidebar in order."""
-    full = {name: COLOURS[number % len(COLOURS)] for number, name in enumerate(sorted(classes))}
-    dark = {name: _darker(colour) for name, colour in full.items()}
-    shades = {"ground_truth": dark, "predictions": full, "candidates": full | {"debris": GREY}}
-    fields = [
-        {
-            "path": path,
-            "colorByAttribute": "label",
-            "valueColors": [{"value": name, "color": colour} for name, colour in colours.items()],
-        }
-        for path, colours in shades.items()
-    ]
-    fields.append(
-        {
-            "path": "ignored",
-            "fieldColor": GREY,
-            "colorByAttribute": "ignored",
-            "valueColors": [{"value": "True", "color": GREY}],
-        }
-    )
-    config = dataset.app_config
-    config.color_scheme = fiftyone.ColorScheme(color_by="value", color_pool=COLOURS, fields=fields)
-    groups = {
-        "labels": ["ground_truth", "predictions", "ignored", "candidates"],
-        "slide": ["split", "group", "present", "reported", "boxes", "slide", "um_per_px"],
-        "by class: tp, fp, fn": [f"{EVAL}_{outcome}" for outcome in ("tp", "fp", "fn")],
-        "any class: tp, fp, fn": [f"{EVAL_ANY}_{outcome}" for outcome in ("tp", "fp", "fn")],
-        "tags": ["tags", "_label_tags"],
-        "metadata": ["metadata.width", "metadata.height", "metadata.size_bytes", "metadata.mime_type"],
-        "other": ["id", "filepath", "created_at", "last_modified_at", "metadata.num_channels"],
-    }
-    known = dataset.get_field_schema(flat=True)
-    config.sidebar_groups = [
-        fiftyone.SidebarGroupDocument(
-            name=name,
-            paths=[path for path in paths if path in known or path == "_label_tags"],
-            expanded=name in ("labels", "slide"),
-        )
-        for name, paths in groups.items()
-    ]
-    # Candidates lie under the detections and are many; they show when their box in the sidebar is ticked.
-    config.active_fields = fiftyone.ActiveFields(paths=["ground_truth", "predictions", "ignored"], exclude=False)
-    dataset.save()
-
-
-def _darker(colour: str) -> str:
-    red, green, blue = (int(colour[place : place + 2], 16) / 255 for place in (1, 3, 5))
-    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    shade = colorsys.hls_to_rgb(hue, lightness * 0.5, saturation)
-    return "#" + "".join(f"{round(part * 255):02x}" for part in shade)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -47,13 +49,41 @@ class Classifier:
 
         parts = [np.zeros((0, len(self.names)))]
         with torch.inference_mode():
-            for begin in range(0, len(crops), BATCH):
-                batch = torch.from_numpy(crops[begin : begin + BATCH]).to(self._device)
-                output = self._network(batch.permute(0, 3, 1, 2).float() / 255)
+            for output in self._outputs(crops):
                 # Ultralytics gives (probabilities, logits); the logits keep what rounds to 0 and 1.
                 logits = output[1] if isinstance(output, list | tuple) else output.clamp_min(1e-30).log()
                 parts.append(torch.log_softmax(logits.double(), dim=1).cpu().numpy())
         return np.concatenate(parts)
+
+    def features(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
+        """What the classifier sees in crops before it names them: the input of its last linear layer.
+
+        Args:
+            crops: ``(N, size, size, 3)``, RGB.
+
+        Returns:
+            ``(N, D)``; D is 1280 for every YOLOv8-cls.
+        """
+        import torch
+
+        last = [layer for layer in self._network.modules() if isinstance(layer, torch.nn.Linear)][-1]
+        parts = [np.zeros((0, last.in_features), dtype=np.float32)]
+        hook = last.register_forward_pre_hook(lambda _, given: parts.append(given[0].float().cpu().numpy()))
+        try:
+            with torch.inference_mode():
+                for _ in self._outputs(crops):
+                    pass
+        finally:
+            hook.remove()
+        return np.concatenate(parts)
+
+    def _outputs(self, crops: npt.NDArray[np.uint8]) -> Iterator[Any]:
+        """What the network gives, batch by batch."""
+        import torch
+
+        for begin in range(0, len(crops), BATCH):
+            batch = torch.from_numpy(crops[begin : begin + BATCH]).to(self._device)
+            yield self._network(batch.permute(0, 3, 1, 2).float() / 255)
 
 
 def calibrated(log_probabilities: Floats, temperature: float) -> Floats:
@@ -100,6 +130,10 @@ class CropNamer:
         """The calibrated probabilities of all classes, ``(N, C)`` in the order of the part's classes."""
         crops = cut_crops(pixels, boxes, self.part.margin, self.part.crop_size)
         return calibrated(self.classifier.log_probabilities(crops), self.part.temperature)
+
+    def features(self, pixels: npt.NDArray[np.uint8], boxes: Floats) -> npt.NDArray[np.float32]:
+        """What the classifier sees in boxes before it names them, ``(N, D)``; see :meth:`Classifier.features`."""
+        return self.classifier.features(cut_crops(pixels, boxes, self.part.margin, self.part.crop_size))
 
     def name(self, probabilities: Floats) -> tuple[npt.NDArray[np.str_], Floats]:
         """The names that probabilities ``(N, C)`` give, and how probable each is; see ``debris_from`` of the part."""

@@ -114,8 +114,13 @@ def test_a_classifier_says_what_looks_alike(imported: Run, whole_pair: Path, bui
 def test_thresholds_that_were_stored_under_a_name(imported: Run, spot_pair: Path, built: list[Any]) -> None:
     manifest = read_manifest(spot_pair)
     stored = {"detector": 0.25, "class": {}}
+    promise = {
+        **{"recall": 0.95, "confidence": 0.9, "targets": ["spore"], "groups": {"spore": 40}, "bound": "betting"},
+        **{"dataset": "toy", "dataset_fingerprint": "", "split": "val", "miss_rate_seen": {"spore": 0.0}},
+        **{"highest_promise": 0.97, "specificity": {}, "stored_point_specificity": {}, "notes": [], "date": ""},
+    }
     content = manifest.model_dump(by_alias=True, mode="json")
-    content["operating_points"] = {"recall-0.95": {"point": stored, "promise": {}}}
+    content["operating_points"] = {"recall-0.95": {"point": stored, "promise": promise}}
     write_yaml(spot_pair / "pair.yaml", content)
     base = ["browse", "--pair", spot_pair, "--dataset", "toy", "--split", "test", "--no-browser"]
     code, _, err = imported(*base, "--operating-point", "recall-0.95")

@@ -13,8 +13,9 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from spore_yolo.evaluation.fiftyone_boxes import Features, Shown
 from spore_yolo.evaluation.fiftyone_database import own_fiftyone
-from spore_yolo.evaluation.fiftyone_dataset import Shown, build_dataset
+from spore_yolo.evaluation.fiftyone_dataset import build_dataset
 from spore_yolo.inference.manifest import OperatingPoint
 from tests.evaluation import hand_worked
 
@@ -38,12 +39,23 @@ def shown(
     classes: list[str],
     point: OperatingPoint,
     targets: tuple[str, ...] = (),
+    features: Features | None = None,
 ) -> Shown:
-    """What there is to look at; every other slide is of the test split, the others of the validation split."""
+    """What there is to look at; every other slide is of the test split, the others of the validation split.
+
+    The sharpness of a box is its row number.
+    """
     splits = ["test" if number % 2 else "val" for number in range(len(images))]
     images = images.assign(split=splits, um_per_px=np.nan)
     files = {image: Path("/slides") / image for image in images["image"]}
-    return Shown(candidates, boxes, images, files, classes, targets, point)
+    candidates, boxes = (table.assign(sharpness=np.arange(len(table)) * 1.0) for table in (candidates, boxes))
+    return Shown(candidates, boxes, images, files, classes, targets, point, features=features)
+
+
+def places(crops: pd.DataFrame) -> np.ndarray:
+    """Stands in for a classifier: what it sees in a crop is where the crop lies, and noise that is less."""
+    corners = crops[["x_min", "y_min"]].to_numpy()
+    return np.hstack([corners, np.random.default_rng(0).uniform(0, 1, (len(crops), 6))])
 
 
 def by_hand() -> Shown:
@@ -55,6 +67,7 @@ def by_hand() -> Shown:
         hand_worked.CLASSES,
         hand_worked.point(),
         tuple(hand_worked.TARGETS),
+        places,
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from collections import Counter
 from collections.abc import Callable, Iterable
 from dataclasses import replace
@@ -13,9 +14,10 @@ import pytest
 
 from spore_yolo.evaluation.confusion import BACKGROUND, confusion_matrix
 from spore_yolo.evaluation.crops import crop_figures, crops_table
-from spore_yolo.evaluation.fiftyone_dataset import Shown, build_dataset
+from spore_yolo.evaluation.fiftyone_boxes import Shown
+from spore_yolo.evaluation.fiftyone_dataset import build_dataset
+from spore_yolo.evaluation.presence import slide_figures, slides_table
 from spore_yolo.evaluation.scoring import detections_of, matches_table, score_candidates
-from spore_yolo.evaluation.slides import slide_figures
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
 from spore_yolo.labels.table import COORDINATES
 from tests.evaluation.fiftyone_case import by_hand, by_hand_built, fiftyone, shown
@@ -152,7 +154,7 @@ def check_slides(dataset: Any, case: Shown) -> None:
     """Recall and specificity over slides are what FiftyOne's evaluation of yes and no makes of the slides."""
     detections = detections_of(case.candidates, case.point)
     scored = score_candidates(detections, case.boxes, case.images, case.classes)
-    figures = slide_figures(scored, case.boxes)
+    figures = slide_figures(slides_table(case.candidates, scored, case.boxes, case.images, case.classes))
     slides = pd.DataFrame({name: dataset.values(name) for name in ("slide", "present", "reported")})
     for name in case.classes:
         certain = slides[[decided(case, scored.candidates, slide, name) for slide in slides["slide"]]]
@@ -253,19 +255,43 @@ def test_info_says_what_was_shown(built: Any) -> None:
     assert info["figures"]["test"]["ergot"]["recall"] is None
 
 
-def test_built_again_nothing_old_is_left(built: Any) -> None:
-    case = by_hand()
-    build_dataset(fiftyone(), "again", case)
-    dataset = fiftyone().load_dataset("again")
-    dataset.add_sample_field("stale", fiftyone().StringField)
+def stored(dataset: Any) -> dict[str, Any]:
+    """All that a dataset keeps besides its boxes: fields, evaluations, brain runs, views and workspaces."""
+    return {
+        "fields": set(dataset.get_field_schema(flat=True)),
+        "evaluations": dataset.list_evaluations(),
+        "brain runs": dataset.list_brain_runs(),
+        "views": dataset.list_saved_views(),
+        "workspaces": dataset.list_workspaces(),
+        "info": dataset.info,
+    }
+
+
+def test_built_again_nothing_old_is_left() -> None:
+    """Built twice in one database, with other thresholds and classes: it is as if built for the first time."""
+    case, module = by_hand(), fiftyone()
+    build_dataset(module, "again", case)
+    dataset = module.load_dataset("again")
+    dataset.add_sample_field("stale", module.StringField)
     dataset.set_values("stale", ["old"] * 5)
     dataset.save_view("mine", dataset.limit(1))
-    dataset = build_dataset(fiftyone(), "again", replace(case, point=OperatingPoint(detector=0.95), targets=["smut"]))
-    assert "stale" not in dataset.get_field_schema()
-    assert "mine" not in dataset.list_saved_views()
-    assert dataset.count_values("predictions.detections.eval") == {"ignored": 1}
-    assert dataset.list_evaluations() == ["eval", "eval_any"]
-    assert dataset.list_saved_views() == built.list_saved_views()
+    other = replace(
+        case,
+        candidates=case.candidates.replace({"class": {"ergot": "yew"}}),
+        classes=["rust", "smut", "yew"],
+        point=OperatingPoint(detector=0.95),
+        targets=["smut"],
+        features=None,
+    )
+    again = build_dataset(module, "again", other)
+    assert stored(again) == stored(build_dataset(module, "first", other))
+    assert again.count_values("predictions.detections.eval") == {"ignored": 1}
+    assert again.default_classes == ["rust", "smut", "yew"]
+    assert again.list_brain_runs() == []
+    assert "crops" not in again.get_field_schema()
+    # And back again.
+    assert stored(build_dataset(module, "again", case)) == stored(by_hand_built())
+    assert module.list_datasets().count("again") == 1
 
 
 def test_nothing_found_and_nothing_labelled() -> None:
@@ -273,6 +299,46 @@ def test_nothing_found_and_nothing_labelled() -> None:
     nothing = replace(case, candidates=case.candidates.iloc[:0], boxes=case.boxes.iloc[:0])
     dataset = build_dataset(fiftyone(), "nothing", nothing)
     assert dataset.values("eval_fp") == [0] * 5
+    assert dataset.info["crops"] == {"shown": 0, "of": 0}
     for name in dataset.list_saved_views():
         view = dataset.load_saved_view(name)
         assert len(view) == {"groups": 4, "split test": 2, "split val": 3}.get(name, 0), name
+
+
+def test_mistakenness_is_that_of_fiftyone(random_split: Split) -> None:
+    """FiftyOne's brain on the same boxes; those on ignored boxes, which it would count, are taken out before."""
+    case = random_case(random_split, 1)
+    dataset = build_dataset(fiftyone(), "mistaken", case)
+    theirs = dataset.filter_labels("predictions", ~fiftyone().ViewField("on_ignored_any"), only_matches=False).clone(
+        "mistaken too"
+    )
+    theirs.delete_evaluations()
+    theirs.rename_sample_field("ground_truth.detections.mistakenness", "ground_truth.detections.ours")
+    importlib.import_module("fiftyone.brain").compute_mistakenness(theirs, "predictions", "ground_truth")
+    values = theirs.values(["ground_truth.detections.mistakenness", "ground_truth.detections.ours"], unwind=True)
+    both = np.array(values, dtype=np.float64)
+    assert np.nanmax(both[0]) > 0.5
+    assert np.isnan(both[0]).any()
+    np.testing.assert_allclose(both[0], both[1], atol=1e-12)
+
+
+def test_crops_are_laid_out_by_what_the_classifier_sees(built: Any) -> None:
+    """Points lie as their features' main components do: here where the crops lie on the slides, but for noise."""
+    results = built.load_brain_results("crops")
+    assert (results.config.method, results.config.patches_field, results.points.shape) == ("pca", "crops", (13, 2))
+    crops = [crop for sample in built for crop in sample.crops.detections]
+    assert Counter(crop.outcome for crop in crops) == {"tp": 2, "fp": 6, "fn": 5}
+    corner = {crop.id: np.array(crop.bounding_box[:2]) * (1000, 500) for crop in crops}
+    corners = np.array([corner[crop] for crop in results.label_ids])
+    apart = np.linalg.norm(corners[:, None] - corners[None], axis=-1)
+    laid = np.linalg.norm(results.points[:, None] - results.points[None], axis=-1)
+    np.testing.assert_allclose(laid, apart, atol=3)
+
+
+def test_without_a_classifier_there_are_no_crops() -> None:
+    dataset = build_dataset(fiftyone(), "no-classifier", replace(by_hand(), features=None))
+    assert "crops" not in dataset.get_field_schema()
+    assert dataset.list_brain_runs() == []
+    assert dataset.list_workspaces() == ["imbalance", "evaluation"]
+    assert "crops" not in dataset.list_saved_views()
+    assert dataset.info["crops"] == {"shown": 0, "of": 0}

@@ -463,6 +463,7 @@ def test_a_detector_that_names_nothing(tmp_path: Path) -> None:
     assert side[:3] == ["Alternaria (target)", "95.1 % 90.1 to 100.1 %", "- it names nothing"]
 
 
+@pytest.mark.slow
 def test_many_classes_and_all_pictures_stay_small(tmp_path: Path) -> None:
     names = [f"Genus species {number}" for number in range(30)]
     metrics = make_metrics(names, names[:3])

@@ -216,3 +216,31 @@ def test_how_sure_of_debris(
 def test_a_classifier_that_knows_no_debris(classifier: Classifier) -> None:
     names, scores = CropNamer(classifier, part(classes=["rust", "smut"], debris_from=0.9)).name(np.array([[0.6, 0.4]]))
     assert (names.tolist(), scores.tolist()) == (["rust"], [0.6])
+
+
+def test_features_are_what_the_last_layer_turns_into_logits(classifier: Classifier, crops: np.ndarray) -> None:
+    import torch
+
+    features = classifier.features(crops)
+    assert (features.shape, features.dtype) == ((len(crops), 1280), np.float32)
+    layer = [layer for layer in classifier._network.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    weight, bias = (part.detach().numpy().astype(np.float64) for part in (layer.weight, layer.bias))
+    logits = features.astype(np.float64) @ weight.T + bias
+    np.testing.assert_allclose(log_softmax(logits, axis=1), classifier.log_probabilities(crops), atol=1e-4)
+    assert np.ptp(features, axis=0).max() > 0.1
+
+
+def test_features_do_not_depend_on_the_batch(
+    classifier: Classifier, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    together = classifier.features(crops)
+    monkeypatch.setattr(module, "BATCH", 3)
+    np.testing.assert_allclose(classifier.features(crops), together, atol=1e-4)
+    assert classifier.features(crops[:0]).shape == (0, 1280)
+
+
+def test_looking_at_features_leaves_nothing_behind(classifier: Classifier, crops: np.ndarray) -> None:
+    before = classifier.log_probabilities(crops)
+    classifier.features(crops)
+    np.testing.assert_array_equal(classifier.log_probabilities(crops), before)
+    assert not any(layer._forward_pre_hooks for layer in classifier._network.modules())
