@@ -155,6 +155,8 @@ def _prepare_environment(folder: Path) -> None:
         "FIFTYONE_PLUGINS_DIR": str(home / "plugins"),
         "FIFTYONE_LOGGING_LEVEL": "ERROR",
         "FIFTYONE_SHOW_PROGRESS_BARS": "false",
+        # Filters count what they would leave, and numbers have sliders. For millions of boxes the App can turn it on.
+        "FIFTYONE_APP_DEFAULT_QUERY_PERFORMANCE": "false",
         # Nobody else writes to the database, so nobody has to be told of changes.
         "FIFTYONE_EXECUTION_STORE_NOTIFICATION_SERVICE_DISABLED": "true",
         # What FiftyOne's own server sets: no objects of samples are kept, no greeting is printed.

@@ -75,7 +75,7 @@ def test_the_result_decides_on_the_exit_code(
     def short(folder: Path, fields: int, minutes: float, seed: int) -> list[list[str]]:
         evaluation = folder / "runs" / demo.NAME / "evaluation" / f"{demo.NAME}-test"
         evaluation.mkdir(parents=True)
-        figures = {"overall": {"recall": recall, "precision": precision}}
+        figures = {"overall": {"recall": {"value": recall}, "precision": {"value": precision}}}
         (evaluation / "metrics.json").write_text(json.dumps(figures))
         shutil.copytree(drawn_sample, folder / "slides")
         return real(folder, fields, minutes, seed)[1:2]
