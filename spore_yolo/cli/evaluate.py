@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from spore_yolo.cli import evaluate_predictions
 from spore_yolo.cli.options import (
@@ -83,6 +83,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _evaluate_pair(arguments: argparse.Namespace) -> None:
+    from spore_yolo.cli.evaluation_output import check_output, print_tables, print_written
     from spore_yolo.cli.looking import look_at
     from spore_yolo.dataset.store import load_dataset
     from spore_yolo.evaluation.report import evaluate_pair, write_evaluation
@@ -150,18 +151,6 @@ def _evaluate_pair(arguments: argparse.Namespace) -> None:
     print(f"next: spore-yolo predict --pair {folder} --source SLIDES --output found/")
 
 
-def check_output(output: Path) -> None:
-    """Makes sure that the output folder is free, or holds an evaluation.
-
-    Raises:
-        UsageError: It holds other things.
-    """
-    from spore_yolo.files.errors import UsageError
-
-    if output.exists() and any(output.iterdir()) and not (output / "metrics.json").exists():
-        raise UsageError(f"--output: {output} exists and holds other things than an evaluation; choose another folder")
-
-
 def _seen(images: pd.DataFrame, trained_on: set[str], dataset: str, split: str) -> int:
     """How many of the slides the pair was made with; none may be, where figures are to be stated."""
     from spore_yolo.files.errors import SporeYoloError
@@ -173,51 +162,6 @@ def _seen(images: pd.DataFrame, trained_on: set[str], dataset: str, split: str) 
             " validation split: figures on them would lie. Was the dataset imported anew with --force? Train again."
         )
     return seen
-
-
-def print_tables(metrics: dict[str, Any]) -> None:
-    """Prints the figures of ``metrics.json``, targets first."""
-    from spore_yolo.evaluation.intervals import LEAST_GROUPS
-    from spore_yolo.evaluation.metrics import metrics_text
-    from spore_yolo.evaluation.side_by_side import side_by_side_text, specificity_text
-
-    point, targets, groups = metrics["operating_point"], metrics["targets"], metrics["groups"]
-    what = metrics["dataset"] + (f", {metrics['split']}" if metrics["split"] else "")
-    print(f"\n{what}: {metrics['slides']:,} slides in {groups:,} groups,", end=" ")
-    least = f"{'detector_score' if metrics['pair'] else 'score'} >= {point['detector']:g}, " if point else ""
-    print(f"{least}IoU >= {metrics['iou']:g}")
-    if point and point["class"]:
-        print("class_score >=", ", ".join(f"{threshold:g} {name}" for name, threshold in point["class"].items()))
-    alone = metrics.get("detector_alone")
-    if alone:
-        print(f"alone, the detector without the classifier: detector_score >= {alone['threshold']:g}\n")
-        print(side_by_side_text(metrics, targets))
-        if alone["classes_merged_to_spore"]:
-            print("the detector does not name these classes; alone its precision is that of spores against all else")
-    else:
-        print()
-        print(metrics_text(metrics, targets))
-    crops = metrics["crops"]
-    print(f"\n{crops['n']:,} crops ({crops['left_out_between'] + crops['left_out_ignored']:,} left out):\n")
-    print(specificity_text(metrics, targets))
-    if metrics["classes_merged_to_spore"]:
-        print("note: the detector has the one class spore; all labels were merged to it")
-    if groups < LEAST_GROUPS:
-        print(
-            f"note: {groups} groups are too few to tell how far these figures carry to other slides;"
-            f" at least {LEAST_GROUPS - groups} more are needed"
-        )
-    else:
-        print("second lines: 95% intervals with groups as the units; none where fewer than 8 groups have a say")
-
-
-def print_written(output: Path) -> None:
-    """Says where the files of an evaluation are."""
-    from spore_yolo.evaluation.report import FILES, PLOTS
-
-    written = [name for name in [*FILES, *PLOTS] if (output / name).exists()]
-    print(f"\n{output}: {', '.join(written)}")
-    print(f"look at: {output / 'report.html'}")
 
 
 def _default_output(pair: Path) -> Path:
