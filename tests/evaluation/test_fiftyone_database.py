@@ -18,6 +18,9 @@ from spore_yolo.evaluation import fiftyone_database
 from spore_yolo.evaluation.fiftyone_database import find_mongod, own_fiftyone
 from spore_yolo.files.errors import SporeYoloError
 
+# Each starts a database of its own.
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 
 HOLD = """

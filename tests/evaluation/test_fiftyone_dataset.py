@@ -22,6 +22,9 @@ from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
 from spore_yolo.labels.table import COORDINATES
 from tests.evaluation.fiftyone_case import by_hand, by_hand_built, fiftyone, shown
 
+# Each starts a database of its own.
+pytestmark = pytest.mark.slow
+
 Split = Callable[[int], tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]]
 
 

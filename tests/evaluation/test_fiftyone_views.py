@@ -13,6 +13,9 @@ from spore_yolo.evaluation.fiftyone_views import FEW
 from spore_yolo.inference.manifest import OperatingPoint
 from tests.evaluation.fiftyone_case import by_hand, by_hand_built, fiftyone
 
+# Each starts a database of its own.
+pytestmark = pytest.mark.slow
+
 SIZES = ["missed: small", "missed: medium", "missed: large"]
 
 
