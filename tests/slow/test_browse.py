@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,11 +119,20 @@ def says(text: str) -> str:
     return f"document.body.innerText.split('\\n').includes({text!r})"
 
 
-def click(page: Chromium, text: str) -> None:
-    """Waits for what bears a text, and clicks on the last of these."""
-    found = f"[...document.querySelectorAll('*')].filter(e => !e.children.length && e.innerText == {text!r}).pop()"
-    page.until(f"!!{found}")
-    page.evaluate(f"{found}.click()")
+def bearing(text: str) -> str:
+    """The last element that bears a text, in JavaScript."""
+    return f"[...document.querySelectorAll('*')].filter(e => !e.children.length && e.innerText == {text!r}).pop()"
+
+
+def click_until(page: Chromium, element: str, true: str) -> None:
+    """Clicks on an element until something is true; a page that is busy may draw itself anew and forget a click."""
+    page.until(f"!!({element})")
+    end = time.monotonic() + 240
+    while not page.evaluate(true):
+        assert time.monotonic() < end, f"not true: {true}; the page says: {page.text()[-1500:]}"
+        page.evaluate(f"{element}?.click()")
+        with contextlib.suppress(AssertionError):
+            page.until(true, 20)
 
 
 def test_the_page_shows_slides_and_views_and_calls_no_other_machine(served: Served, page: Chromium) -> None:
@@ -141,10 +152,10 @@ def test_the_page_shows_slides_and_views_and_calls_no_other_machine(served: Serv
 def test_crops_are_laid_out_and_coloured_by_outcome(served: Served, page: Chromium) -> None:
     page.open(f"{served.url}?view=crops&workspace=embeddings")
     page.until(says(f"{BOXES + ALARMS} patches"))
-    click(page, "pre-computed embeddings (PCA)")
-    page.until(says(f"{BOXES + ALARMS} points"))
-    page.evaluate("document.querySelector('.emb-colorby button').click()")
-    click(page, "crops.detections.outcome")
+    click_until(page, bearing("pre-computed embeddings (PCA)"), says(f"{BOXES + ALARMS} points"))
+    outcome_field = bearing("crops.detections.outcome")
+    click_until(page, "document.querySelector('.emb-colorby button')", f"!!({outcome_field})")
+    click_until(page, outcome_field, "/(^|\\n)tp\\n/.test(document.body.innerText)")
     for outcome, count in {"tp": BOXES - MISSED, "fp": ALARMS, "fn": MISSED}.items():
         page.until(f"/(^|\\n){outcome}\\n+{count}(\\n|$)/.test(document.body.innerText)")
 
