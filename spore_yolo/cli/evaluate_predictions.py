@@ -79,7 +79,9 @@ def run(arguments: argparse.Namespace) -> None:
     from spore_yolo.evaluation.report import evaluate_candidates, write_evaluation
     from spore_yolo.files.images import read_image
     from spore_yolo.inference.manifest import OperatingPoint
-    from spore_yolo.labels.predictions import check_predictions, read_predictions
+    from spore_yolo.labels.predictions import check_predictions
+    from spore_yolo.labels.readers import read_labels
+    from spore_yolo.labels.readers.options import ReadOptions
     from spore_yolo.labels.table import check_boxes
 
     label_format = _check_usage(arguments)
@@ -96,14 +98,13 @@ def run(arguments: argparse.Namespace) -> None:
             columns.get(arguments.truth, {}),
         )
     _stop_at("the labels", truth.problems, truth.advice)
-    predicted = read_predictions(
-        arguments.predictions,
-        truth.known,
-        label_format,
+    reading = ReadOptions(
+        scores=True,
         columns=columns.get(arguments.predictions, {}),
         ids_file=arguments.coco_ids or truth.ids_file,
         class_names=truth.class_names,
     )
+    predicted = read_labels(arguments.predictions, truth.known, label_format, reading)
     _stop_at("the predictions", predicted.problems)
     labels, predicted, kept = _mapped(truth.labels, predicted, arguments.classes)
     warnings = [*truth.notes, *labels.notes, *predicted.notes]

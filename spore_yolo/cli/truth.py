@@ -13,15 +13,13 @@ import pandas as pd
 from spore_yolo.dataset.groups import groups_of, sources_of
 from spore_yolo.dataset.register import find_entry
 from spore_yolo.dataset.store import IMAGE_COLUMNS, load_dataset
-from spore_yolo.files.errors import Problem, SporeYoloError, UsageError
+from spore_yolo.files.errors import Problem, SporeYoloError
 from spore_yolo.files.images import ImageSize
-from spore_yolo.labels.image_index import ImageIndex, KnownImages, NamedImages
-from spore_yolo.labels.readers import read_labels
+from spore_yolo.labels.image_index import KnownImages
+from spore_yolo.labels.readers.options import ReadOptions
 from spore_yolo.labels.readers.yolo import names_of_classes
+from spore_yolo.labels.source import EMPTY_IF_UNNAMED, open_labels
 from spore_yolo.labels.table import BOX_COLUMNS, UNKNOWN_SIZE, RawBox, RawLabels
-
-EMPTY_IF_UNNAMED = ("yolo", "csv")
-"""Formats in which an image without objects need not be named; in the others nobody says that it was looked at."""
 
 
 @dataclass(frozen=True)
@@ -108,34 +106,17 @@ def truth_of_files(
     Raises:
         SporeYoloError: The labels or the images as a whole cannot be read, or the images cannot be grouped.
     """
-    problems: list[Problem] = []
+    source = open_labels(path, label_format, folder, ReadOptions(columns=columns))
+    labels, sizes, problems = source.labels, source.sizes, list(source.unreadable)
     notes: list[str] = []
-    index: KnownImages
-    if folder is None:
-        if label_format == "yolo":
-            raise UsageError(
-                "--images: expected the folder of the images, since YOLO labels are fractions of their size"
-            )
-        index = NamedImages(path)
-        labels = read_labels(path, index, label_format, columns)
-        sizes = {
-            name: ImageSize(*labels.stated_sizes[name]) if name in labels.stated_sizes else UNKNOWN_SIZE
-            for name in sorted(index.sizes)
-        }
-    else:
-        index = ImageIndex(folder)
-        labels = read_labels(path, index, label_format, columns)
-        others = set(index.sizes) - labels.labelled_images
-        if label_format in EMPTY_IF_UNNAMED:
-            sizes, problems = index.sizes, index.problems
-            if others:
-                notes.append(f"{len(others):,} images are not named by the labels and count as empty")
-        else:
-            sizes = {name: size for name, size in index.sizes.items() if name not in others}
-            named = {folder / name for name in labels.labelled_images}
-            problems = [problem for problem in index.problems if problem.file in named]
-            if others:
-                notes.append(f"{len(others):,} images are not named by the labels and were left out")
+    if source.unnamed and label_format in EMPTY_IF_UNNAMED:
+        notes.append(f"{len(source.unnamed):,} images are not named by the labels and count as empty")
+    elif folder is not None and label_format not in EMPTY_IF_UNNAMED:
+        sizes = {name: size for name, size in sizes.items() if name not in source.unnamed}
+        named = {folder / name for name in labels.labelled_images}
+        problems = [problem for problem in problems if problem.file in named]
+        if source.unnamed:
+            notes.append(f"{len(source.unnamed):,} images are not named by the labels and were left out")
     if not sizes and not labels.problems:
         raise SporeYoloError(f"{path}: expected labels of at least one image, found none")
     unknown = sum(size == UNKNOWN_SIZE for size in sizes.values())
@@ -151,11 +132,11 @@ def truth_of_files(
         name=str(path),
         split=None,
         labels=labels,
-        known=KnownImages(sizes, index.root, f"among the images of {path}"),
+        known=KnownImages(sizes, source.known.root, f"among the images of {path}"),
         images=_images_table(sizes, group_by),
         about={"path": str(path), "format": label_format, "images": None if folder is None else str(folder)},
         folder=folder,
-        class_names=names_of_classes(path, index.root) if label_format == "yolo" else {},
+        class_names=names_of_classes(path, source.known.root) if label_format == "yolo" else {},
         ids_file=path if label_format == "coco" else None,
         problems=[*problems, *labels.problems],
         advice="Mend them; or import the labels with --skip-bad, and give --dataset in place of --truth.",

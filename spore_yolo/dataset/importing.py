@@ -25,6 +25,7 @@ from spore_yolo.files.images import UnreadableImage, read_image
 from spore_yolo.labels.class_map import ClassMap
 from spore_yolo.labels.image_index import ImageIndex
 from spore_yolo.labels.readers import read_labels
+from spore_yolo.labels.readers.options import ReadOptions
 from spore_yolo.labels.table import check_boxes
 
 MANIFEST_VERSION = 1
@@ -88,7 +89,7 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
         _check_same_rules(previous, options, folder)
 
     index = ImageIndex(options.images)
-    labels = read_labels(options.labels, index, options.label_format, options.columns)
+    labels = read_labels(options.labels, index, options.label_format, ReadOptions(columns=options.columns))
     if options.class_map is not None:
         labels = ClassMap.read(options.class_map).apply(labels, options.class_map)
     unreadable, hashes = _verify(index, quiet)

@@ -27,15 +27,21 @@ class Problem:
         file: The file as the user named it.
         line: The line in that file, 1-based, or ``None`` where the file has no lines.
         message: What was expected and what was found.
+        code: The code of the check that explains problems of this kind, such as ``SPR013``; empty where none does.
     """
 
     file: Path | str
     line: int | None
     message: str
+    code: str = ""
 
     def __str__(self) -> str:
         place = f"{self.file}" if self.line is None else f"{self.file}:{self.line}"
-        return f"{place}: {self.message}"
+        return f"{place}: {self.code} {self.message}" if self.code else f"{place}: {self.message}"
+
+
+MOST_LISTED = 200
+"""Problems that a message lists; a label file of another dataset has as many as it has boxes."""
 
 
 class InputProblems(SporeYoloError):
@@ -49,7 +55,9 @@ class InputProblems(SporeYoloError):
 
     def __init__(self, summary: str, problems: Iterable[Problem], advice: str = "") -> None:
         self.problems = list(problems)
-        lines = [summary, *(f"  {problem}" for problem in self.problems)]
+        lines = [summary, *(f"  {problem}" for problem in self.problems[:MOST_LISTED])]
+        if len(self.problems) > MOST_LISTED:
+            lines.append(f"  … and {len(self.problems) - MOST_LISTED:,} more")
         if advice:
             lines.append(advice)
         super().__init__("\n".join(lines))

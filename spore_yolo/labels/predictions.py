@@ -4,22 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from spore_yolo.files.errors import Problem, SporeYoloError
+from spore_yolo.files.errors import Problem
 from spore_yolo.files.images import ImageSize
-from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.coco import read_coco_predictions
-from spore_yolo.labels.readers.csv import read_csv
-from spore_yolo.labels.readers.darwin import read_darwin
-from spore_yolo.labels.readers.yolo import read_yolo
-from spore_yolo.labels.table import COORDINATES, RawBox, RawLabels, clipped_to, displayed, fault_of_size
+from spore_yolo.labels.table import COORDINATES, RawBox, clipped_to, displayed, fault_of_size
 from spore_yolo.labels.writers import CANDIDATE_COLUMNS
 
 PREDICTION_FORMATS = ("coco", "yolo", "csv", "darwin")
+"""Formats whose readers know scores."""
 
 
 @dataclass(frozen=True)
@@ -40,39 +35,6 @@ class Predictions:
     problems: list[Problem]
     outside: int
     empty: int
-
-
-def read_predictions(
-    path: Path,
-    images: KnownImages,
-    label_format: str,
-    *,
-    columns: Mapping[str, str] | None = None,
-    ids_file: Path | None = None,
-    class_names: Mapping[int, str] | None = None,
-) -> RawLabels:
-    """Reads predictions; boxes have a ``score`` where the file states one.
-
-    Args:
-        path: The file, or the folder of files.
-        images: The images that may have predictions; others are a problem.
-        label_format: One of :data:`PREDICTION_FORMATS`.
-        columns: For CSV: the file's own name of each column, where it is not guessed.
-        ids_file: For a COCO results list: the COCO file whose ``images`` and ``categories`` its ids mean.
-        class_names: For YOLO: what the class numbers mean where no ``data.yaml`` says it.
-
-    Raises:
-        SporeYoloError: The path does not exist, or the file as a whole is not of that format.
-    """
-    if not path.exists():
-        raise SporeYoloError(f"{path}: no such file or folder; expected predictions in {label_format} format")
-    if label_format == "coco":
-        return read_coco_predictions(path, images, ids_file)
-    if label_format == "yolo":
-        return read_yolo(path, images, scores=True, class_names=class_names)
-    if label_format == "csv":
-        return read_csv(path, images, columns, scores=True)
-    return read_darwin(path, images, scores=True)
 
 
 def check_predictions(boxes: Sequence[RawBox], sizes: Mapping[str, ImageSize]) -> Predictions:

@@ -21,10 +21,12 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from spore_yolo.files.errors import Problem
 from spore_yolo.files.images import ImageSize
+from spore_yolo.labels.codes import BEYOND_BORDER, NEGATIVE, NO_AREA, NOT_PIXELS, OTHER_SIZE, OUTSIDE
 
 COORDINATES = ["x_min", "y_min", "x_max", "y_max"]
 BOX_COLUMNS = ["image", "class", *COORDINATES, "ignored", "label_file", "line"]
@@ -105,10 +107,18 @@ class CheckedBoxes:
 def boxes_table(rows: Iterable[tuple[object, ...]] = ()) -> pd.DataFrame:
     """A boxes table from rows in the order of :data:`BOX_COLUMNS`."""
     table = pd.DataFrame(list(rows), columns=BOX_COLUMNS)
+    return _typed(table)
+
+
+def _typed(table: pd.DataFrame) -> pd.DataFrame:
     kinds: dict[str, str] = {"image": "str", "class": "str", "label_file": "str", "ignored": "bool", "line": "Int64"}
     kinds |= dict.fromkeys(COORDINATES, "float64")
     # A ten-thousandth of a pixel is more than any label means, and keeps the tables short.
     return table.astype(kinds).round(dict.fromkeys(COORDINATES, 4))
+
+
+LARGEST_COORDINATE = 10_000_000.0
+"""Pixels; no image is larger, so a number beyond it is no place on one."""
 
 
 def check_boxes(boxes: Iterable[RawBox], sizes: Mapping[str, ImageSize]) -> CheckedBoxes:
@@ -119,36 +129,93 @@ def check_boxes(boxes: Iterable[RawBox], sizes: Mapping[str, ImageSize]) -> Chec
         sizes: Size of every image, by its path below the images folder; :data:`UNKNOWN_SIZE` where nobody knows it:
             then no box lies too far right or too low.
     """
-    rows: list[tuple[object, ...]] = []
-    problems: list[Problem] = []
-    clipped = 0
-    for box in boxes:
-        size = sizes[box.image]
-        fault = fault_of_size(box, size) or _fault_of_numbers(box)
-        if fault:
-            problems.append(Problem(box.file, box.line, fault))
-            continue
-        corners = displayed(box, size)
-        fault = _fault_of_place(corners, size)
-        if fault:
-            problems.append(Problem(box.file, box.line, f"{fault} (image {box.image}, class {box.class_name})"))
-            continue
-        inside = clipped_to(corners, size)
-        clipped += inside != corners
-        rows.append((box.image, box.class_name, *inside, box.ignored, str(box.file), box.line))
-    return CheckedBoxes(boxes_table(rows), problems, clipped)
+    raw = boxes if isinstance(boxes, list) else list(boxes)
+    if not raw:
+        return CheckedBoxes(boxes_table(), [], 0)
+    fields = dict(zip(RawBox._fields, zip(*raw, strict=True), strict=True))
+    corners = np.column_stack([np.array(fields[name], dtype=np.float64) for name in COORDINATES])
+    numbers, names = pd.factorize(pd.array(fields["image"], dtype="str"))
+    of_image = [sizes[str(name)] for name in names]
+    limits = np.array([_limits(size) for size in of_image])[numbers]
+
+    codes = np.full(len(raw), "", dtype=object)
+    _turn(corners, fields["stated_size"], of_image, numbers, codes)
+    with np.errstate(invalid="ignore"):
+        extent = corners[:, 2:] - corners[:, :2]
+        # The negation is there for NaN, which compares false with everything.
+        faults = {
+            BEYOND_BORDER: (corners[:, :2] <= -MAX_OVERHANG) | (corners[:, 2:] - limits >= MAX_OVERHANG),
+            OUTSIDE: (corners[:, 2:] <= 0) | (corners[:, :2] >= limits),
+            NO_AREA: extent == 0,
+            NEGATIVE: extent < 0,
+            NOT_PIXELS: ~(np.abs(corners) <= LARGEST_COORDINATE).reshape(-1, 2, 2).all(axis=1),
+        }
+    for code, fault in faults.items():
+        codes[fault.any(axis=1) & (codes != OTHER_SIZE)] = code
+
+    problems = [
+        Problem(
+            raw[row].file,
+            raw[row].line,
+            _message(codes[row], raw[row], corners[row], of_image[numbers[row]]),
+            codes[row],
+        )
+        for row in np.flatnonzero(codes != "")
+    ]
+    good = codes == ""
+    low = np.maximum(corners[good, :2], 0.0)
+    high = np.minimum(corners[good, 2:], limits[good])
+    inside = np.hstack([low, high])
+    files = {file: str(file) for file in set(fields["file"])}
+    table = pd.DataFrame(
+        {
+            "image": pd.array(fields["image"], dtype="str")[good],
+            "class": pd.array(fields["class_name"], dtype="str")[good],
+            **dict(zip(COORDINATES, inside.T, strict=True)),
+            "ignored": np.array(fields["ignored"], dtype=bool)[good],
+            "label_file": pd.array([files[file] for file in fields["file"]], dtype="str")[good],
+            "line": pd.array(fields["line"], dtype="Int64")[good],
+        }
+    )
+    return CheckedBoxes(_typed(table), problems, int((inside != corners[good]).any(axis=1).sum()))
 
 
-def _fault_of_numbers(box: RawBox) -> str | None:
-    corners = np.array(box[2:6], dtype=np.float64)
-    if not np.isfinite(corners).all():
-        return f"expected four numbers, found {_text(box[2:6])}"
-    if box.x_max <= box.x_min or box.y_max <= box.y_min:
+def _turn(
+    corners: npt.NDArray[np.float64],
+    stated: tuple[tuple[int, int] | None, ...],
+    sizes: list[ImageSize],
+    numbers: npt.NDArray[np.intp],
+    codes: npt.NDArray[np.object_],
+) -> None:
+    """Marks boxes of another image size, and turns those that were drawn on the stored pixels."""
+    expected = {number: ((size.width, size.height), size) for number, size in enumerate(sizes)}
+    for row, (number, said) in enumerate(zip(numbers.tolist(), stated, strict=True)):
+        if said is None or said == expected[number][0]:
+            continue
+        size = expected[number][1]
+        if size == UNKNOWN_SIZE:
+            continue
+        if said == size.stored:
+            corners[row] = turned((*corners[row],), size)
+        else:
+            codes[row] = OTHER_SIZE
+
+
+def _message(code: str, box: RawBox, corners: npt.NDArray[np.float64], size: ImageSize) -> str:
+    """What is wrong with a box, in words."""
+    if code == OTHER_SIZE:
+        return fault_of_size(box, size) or ""
+    whose = f"(image {box.image}, class {box.class_name})"
+    if code == NOT_PIXELS:
+        return f"expected four numbers, each a place on an image, found {_text(box[2:6])} {whose}"
+    if code in (NEGATIVE, NO_AREA):
         return (
             f"expected a box with an area, found x {box.x_min:g} to {box.x_max:g}, y {box.y_min:g} to {box.y_max:g}"
-            f" (image {box.image}, class {box.class_name})"
+            f" {whose}"
         )
-    return None
+    on = "" if size == UNKNOWN_SIZE else f" on an image of {size.width} x {size.height}"
+    how = "it lies outside" if code == OUTSIDE else "it reaches beyond the border"
+    return f"expected a box on the image, found {_text(corners)}{on}: {how} {whose}"
 
 
 def fault_of_size(box: RawBox, size: ImageSize) -> str | None:
@@ -159,17 +226,6 @@ def fault_of_size(box: RawBox, size: ImageSize) -> str | None:
         f"the label file says that {box.image} has {box.stated_size[0]} x {box.stated_size[1]} pixels,"
         f" the image has {size.width} x {size.height}: the boxes belong to another version of the image"
     )
-
-
-def _fault_of_place(corners: Corners, size: ImageSize) -> str | None:
-    x_min, y_min, x_max, y_max = corners
-    width, height = _limits(size)
-    found = f"found {_text(corners)}" + ("" if size == UNKNOWN_SIZE else f" on an image of {width:g} x {height:g}")
-    if x_max <= 0 or y_max <= 0 or x_min >= width or y_min >= height:
-        return f"expected a box on the image, {found}: it lies outside"
-    if max(-x_min, -y_min, x_max - width, y_max - height) >= MAX_OVERHANG:
-        return f"expected a box on the image, {found}: it reaches beyond the border"
-    return None
 
 
 def clipped_to(corners: Corners, size: ImageSize) -> Corners:
@@ -184,7 +240,7 @@ def _limits(size: ImageSize) -> tuple[float, float]:
 
 
 def displayed(box: RawBox, size: ImageSize) -> Corners:
-    """Turns a box on the stored pixels into one on the displayed image.
+    """The box in the frame of the displayed image.
 
     A label file that states the stored size (width and height swapped) was made by a tool that ignores EXIF. Where the
     sizes do not tell (no size stated, a turn by 180 degrees, a square image), the displayed image is assumed, as
@@ -193,10 +249,19 @@ def displayed(box: RawBox, size: ImageSize) -> Corners:
     corners = (box.x_min, box.y_min, box.x_max, box.y_max)
     if size.orientation < 5 or box.stated_size is None or box.stated_size == (size.width, size.height):
         return corners
+    return turned(corners, size)
+
+
+def turned(corners: Corners, size: ImageSize) -> Corners:
+    """Turns a box on the stored pixels into one on the displayed image."""
     x_min, y_min, x_max, y_max = corners
     width, height = size.stored
-    # The four orientations that swap the sides, as EXIF 2.3 (JEITA CP-3451), tag 0x0112, defines them.
+    # EXIF 2.3 (JEITA CP-3451), tag 0x0112: 2 to 4 keep the sides, 5 to 8 swap them.
     return {
+        1: (x_min, y_min, x_max, y_max),
+        2: (width - x_max, y_min, width - x_min, y_max),
+        3: (width - x_max, height - y_max, width - x_min, height - y_min),
+        4: (x_min, height - y_max, x_max, height - y_min),
         5: (y_min, x_min, y_max, x_max),
         6: (height - y_max, x_min, height - y_min, x_max),
         7: (height - y_max, width - x_max, height - y_min, width - x_min),

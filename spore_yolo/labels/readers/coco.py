@@ -4,14 +4,40 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
+from spore_yolo.labels.codes import UNKNOWN_CLASS, UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.values import Lines, numbers, read_json, score_of, stated_size
-from spore_yolo.labels.table import RawBox, RawLabels
+from spore_yolo.labels.readers.options import PLAIN, ReadOptions
+from spore_yolo.labels.readers.values import JsonItems, numbers, score_of, some, stated_size
+from spore_yolo.labels.table import Corners, RawBox, RawLabels
 
-PARTS = {"images": ("id", "file_name"), "categories": ("id", "name"), "annotations": ()}
+CATALOGUE = {"images": ("id", "file_name"), "categories": ("id", "name")}
+"""The lists that say what ids mean, and the fields of their items."""
+
+
+class _Annotation(NamedTuple):
+    """What is kept of an annotation; a million of them as JSON have no place in memory."""
+
+    image_id: Any
+    category_id: Any
+    corners: Corners | None
+    ignored: bool
+    score: float | None
+    line: int
+    fault: str
+
+
+@dataclass
+class _File:
+    """A COCO file, or a results list."""
+
+    path: Path
+    is_results: bool
+    images: list[tuple[dict[str, Any], int]] = field(default_factory=list)
+    categories: list[tuple[dict[str, Any], int]] = field(default_factory=list)
+    annotations: list[_Annotation] = field(default_factory=list)
 
 
 @dataclass
@@ -29,52 +55,37 @@ class _Ids:
     unknown: dict[Any, Problem] = field(default_factory=dict)
 
 
-def read_coco(path: Path, images: KnownImages) -> RawLabels:
+def read_coco(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> RawLabels:
     """Reads a COCO annotation file; ``iscrowd`` annotations become ignored boxes.
 
     Ids are only what ties the three lists together: they need not start at 1 nor be without gaps. Classes keep the
     order of ``categories``.
-    """
-    text, content = _read(path, PARTS)
-    lines = Lines(text)
-    ids = _ids(path, content, lines, images)
-    labels = _labels(ids)
-    labels.problems.extend(ids.unknown.values())
-    _read_annotations(path, content["annotations"], "annotations", lines, ids, images, labels, scores=False)
-    return labels
 
-
-def read_coco_predictions(path: Path, images: KnownImages, ids_file: Path | None = None) -> RawLabels:
-    """Reads what a model found: a whole COCO file, or a results list as COCO's own evaluation takes it.
-
-    Images that nobody knows are a problem only where something was found on them.
+    Predictions may also be a results list, as COCO's own evaluation takes it; images that nobody knows are then a problem
+    only where something was found on them.
 
     Args:
-        path: The file; its annotations may have a ``score``.
-        images: The images that may have predictions.
-        ids_file: For a results list: the COCO file whose ``images`` and ``categories`` its ids mean.
+        path: The file.
+        images: The images that the labels speak of.
+        options: ``scores`` and ``ids_file`` concern this format.
 
     Raises:
-        SporeYoloError: A results list comes without ``ids_file``.
+        SporeYoloError: The file is not COCO, or a results list comes without ``ids_file``.
     """
-    text, content = read_json(path) if path.is_file() else ("", None)
-    if not isinstance(content, list):
-        text, content = _read(path, PARTS)
-        items, part, lines = content["annotations"], "annotations", Lines(text)
-        ids = _ids(path, content, lines, images)
-    else:
-        if ids_file is None:
+    file = _read(path, scores=options.scores)
+    catalogue = file
+    if file.is_results:
+        if options.ids_file is None:
             raise SporeYoloError(
                 f"{path}: a COCO results list names images and classes only by number; expected a COCO file as truth,"
                 " or the COCO file that has these numbers (--coco-ids FILE), or predictions that are a whole COCO file"
             )
-        listed, catalogue = _read(ids_file, {name: PARTS[name] for name in ("images", "categories")})
-        ids = _ids(ids_file, catalogue, Lines(listed), images)
-        items, part, lines = content, None, Lines(text)
-        if not all(isinstance(item, dict) for item in items):
-            raise _unreadable(path, "expected a list of results {image_id, category_id, bbox, score}")
+        catalogue = _read(options.ids_file, scores=False, catalogue_only=True)
+    ids = _ids(catalogue, images)
     labels = _labels(ids)
-    _read_annotations(path, items, part, lines, ids, images, labels, scores=True)
+    if not options.scores:
+        labels.problems.extend(ids.unknown.values())
+    _read_annotations(file, ids, images, labels, scores=options.scores)
     return labels
 
 
@@ -86,95 +97,97 @@ def _labels(ids: _Ids) -> RawLabels:
     )
 
 
-def _ids(path: Path, content: dict[str, Any], lines: Lines, images: KnownImages) -> _Ids:
-    ids = _Ids({item["id"]: str(item["name"]) for item in content["categories"]})
-    for index, item in enumerate(content["images"]):
+def _ids(catalogue: _File, images: KnownImages) -> _Ids:
+    ids = _Ids({item["id"]: str(item["name"]) for item, _ in catalogue.categories})
+    for item, line in catalogue.images:
         try:
             image = images.find(str(item["file_name"]))
         except LookupError as error:
-            ids.unknown[item["id"]] = Problem(path, lines.of("images", index), str(error))
+            ids.unknown[item["id"]] = Problem(catalogue.path, line, str(error), UNKNOWN_IMAGE)
             continue
         ids.images[item["id"]] = (image, stated_size(item.get("width"), item.get("height")))
     return ids
 
 
-def _read_annotations(
-    path: Path,
-    items: list[dict[str, Any]],
-    part: str | None,
-    lines: Lines,
-    ids: _Ids,
-    images: KnownImages,
-    labels: RawLabels,
-    *,
-    scores: bool,
-) -> None:
+def _read_annotations(file: _File, ids: _Ids, images: KnownImages, labels: RawLabels, *, scores: bool) -> None:
     told: set[Any] = set()
-    for index, item in enumerate(items):
-        image_id, category_id = item.get("image_id"), item.get("category_id")
+    listed = some(f"{key} {name}" for key, name in ids.names.items())
+    for item in file.annotations:
+        image_id, category_id = item.image_id, item.category_id
         if isinstance(image_id, list | dict) or isinstance(category_id, list | dict):
-            where = lines.of(part, index)
-            labels.problems.append(Problem(path, where, "expected 'image_id' and 'category_id' to be numbers"))
+            message = "expected 'image_id' and 'category_id' to be numbers"
+            labels.problems.append(Problem(file.path, item.line, message, UNREADABLE_LABEL))
             continue
         if image_id in ids.unknown:
             if scores and image_id not in told:
                 told.add(image_id)
-                labels.problems.append(Problem(path, lines.of(part, index), ids.unknown[image_id].message))
+                message = ids.unknown[image_id].message
+                labels.problems.append(Problem(file.path, item.line, message, UNKNOWN_IMAGE))
             continue  # told once, for the image
         if image_id in ids.images and ids.images[image_id][0] not in images.sizes:
             continue
-        message = _fault(item, ids)
-        score = None
-        if message is None and scores and item.get("score") is not None:
-            try:
-                score = score_of(item["score"])
-            except ValueError as error:
-                message = str(error)
-        if message:
-            name = f"annotation id {item['id']!r:.40}: " if "id" in item else ""
-            labels.problems.append(Problem(path, lines.of(part, index), name + message))
+        code, message = UNREADABLE_LABEL, item.fault
+        if image_id not in ids.images:
+            code, message = UNKNOWN_IMAGE, f"unknown image id {image_id!s:.40}; it is not in 'images'"
+        elif category_id not in ids.names:
+            code = UNKNOWN_CLASS
+            message = f"unknown class, category id {category_id!s:.40}; 'categories' has {listed}"
+        if message or item.corners is None:
+            labels.problems.append(Problem(file.path, item.line, message, code))
             continue
         image, size = ids.images[image_id]
-        x, y, width, height = numbers(item["bbox"], 4) or ()
-        labels.boxes.append(
-            RawBox(
-                image,
-                ids.names[category_id],
-                x,
-                y,
-                x + width,
-                y + height,
-                ignored=bool(item.get("iscrowd", 0)),
-                file=path,
-                line=lines.of(part, index),
-                stated_size=size,
-                score=score,
-            )
-        )
+        name = ids.names[category_id]
+        labels.boxes.append(RawBox(image, name, *item.corners, item.ignored, file.path, item.line, size, item.score))
 
 
-def _fault(item: dict[str, Any], ids: _Ids) -> str | None:
-    if item.get("image_id") not in ids.images:
-        return f"unknown image id {item.get('image_id')!s:.40}; it is not in 'images'"
-    if item.get("category_id") not in ids.names:
-        listed = ", ".join(f"{key} {name}" for key, name in ids.names.items())
-        return f"unknown class, category id {item.get('category_id')!s:.40}; 'categories' has {listed}"
-    if numbers(item.get("bbox"), 4) is None:
-        return f"expected 'bbox' with four numbers (x, y, width, height), found {item.get('bbox')!r:.60}"
-    return None
+def _annotation(item: dict[str, Any], line: int, scores: bool) -> _Annotation:
+    fault, score = "", None
+    box = numbers(item.get("bbox"), 4)
+    corners = None if box is None else (box[0], box[1], box[0] + box[2], box[1] + box[3])
+    if corners is None:
+        fault = f"expected 'bbox' with four numbers (x, y, width, height), found {item.get('bbox')!r:.60}"
+    elif scores and item.get("score") is not None:
+        try:
+            score = score_of(item["score"])
+        except ValueError as error:
+            fault = str(error)
+    if fault and "id" in item:
+        fault = f"annotation id {item['id']!r:.40}: {fault}"
+    ignored = bool(item.get("iscrowd", 0))
+    return _Annotation(item.get("image_id"), item.get("category_id"), corners, ignored, score, line, fault)
 
 
-def _read(path: Path, parts: dict[str, tuple[str, ...]]) -> tuple[str, dict[str, Any]]:
-    """The text and the content of a COCO file that has these lists, whose items have these fields."""
+def _read(path: Path, *, scores: bool, catalogue_only: bool = False) -> _File:
+    """Reads a COCO file; with ``scores`` it may be a results list, with ``catalogue_only`` it needs no annotations."""
     if path.is_dir():
         raise _unreadable(path, "expected a COCO file, found a folder")
-    text, content = read_json(path)
-    for part, needed in parts.items():
-        items = content.get(part) if isinstance(content, dict) else None
-        if not isinstance(items, list) or not all(_has(item, needed) for item in items):
-            expected = f"expected a list '{part}'" + (f" whose items have {' and '.join(needed)}" if needed else "")
-            raise _unreadable(path, f"{expected} (COCO format)")
-    return text, content
+    items = JsonItems(path)
+    file = _File(path, is_results=False)
+    for part, value, line, listed in items:
+        if part == "annotations" or (part is None and listed and scores and not catalogue_only):
+            if catalogue_only:
+                continue
+            if not listed or not _has(value, ()):
+                what = "results {image_id, category_id, bbox, score}" if part is None else "annotations"
+                raise _unreadable(path, f"expected a list of {what} (COCO format), found {value!r:.60}")
+            file.annotations.append(_annotation(value, line, scores))
+        elif part in CATALOGUE:
+            if not listed or not _has(value, CATALOGUE[part]):
+                raise _unreadable(path, _expected(part))
+            (file.images if part == "images" else file.categories).append((value, line))
+    file.is_results = None in items.lists and scores and not catalogue_only
+    if not file.is_results:
+        for part in (*CATALOGUE, *(() if catalogue_only else ("annotations",))):
+            if part not in items.lists:
+                raise _unreadable(path, _expected(part))
+    return file
+
+
+def _expected(part: str) -> str:
+    fields = CATALOGUE.get(part)
+    return (
+        f"expected a list '{part}'" + (f" whose items have {' and '.join(fields)}" if fields else "") + " (COCO format)"
+    )
 
 
 def _has(item: Any, needed: tuple[str, ...]) -> bool:
@@ -182,4 +195,4 @@ def _has(item: Any, needed: tuple[str, ...]) -> bool:
 
 
 def _unreadable(path: Path, message: str) -> InputProblems:
-    return InputProblems("A file cannot be read:", [Problem(path, None, message)])
+    return InputProblems("A file cannot be read:", [Problem(path, None, message, UNREADABLE_LABEL)])

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
 from spore_yolo.labels.image_index import KnownImages
+from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.values import score_of
 from spore_yolo.labels.table import COORDINATES, RawBox, RawLabels
 
@@ -27,9 +28,7 @@ GUESSES: Mapping[str, frozenset[str]] = {
 }
 
 
-def read_csv(
-    path: Path, images: KnownImages, columns: Mapping[str, str] | None = None, *, scores: bool = False
-) -> RawLabels:
+def read_csv(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> RawLabels:
     """Reads a CSV file with a header; comma, semicolon or tab separate.
 
     A row with an image and nothing else says that people looked at the image and found no object.
@@ -37,8 +36,7 @@ def read_csv(
     Args:
         path: The file.
         images: The images that the labels speak of.
-        columns: The file's own name of each of our columns, where it is not guessed.
-        scores: Read the column of scores, if there is one.
+        options: ``columns`` and ``scores`` concern this format.
 
     Raises:
         UsageError: ``columns`` names a column that the file does not have.
@@ -46,7 +44,7 @@ def read_csv(
     """
     labels = RawLabels()
     with _opened(path) as reader:
-        own = _columns(path, list(reader.fieldnames or []), columns or {}, scores)
+        own = _columns(path, list(reader.fieldnames or []), options.columns, options.scores)
         for row in reader:
             values = {name: (row[column] or "").strip() for name, column in own.items()}
             _read_row(values, path, reader.line_num, images, labels)

@@ -9,7 +9,8 @@ from typing import Any
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
 from spore_yolo.files.images import IMAGE_SUFFIXES
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.values import Lines, numbers, read_json, score_of, stated_size
+from spore_yolo.labels.readers.options import PLAIN, ReadOptions
+from spore_yolo.labels.readers.values import numbers, read_json, score_of, stated_size
 from spore_yolo.labels.table import Corners, RawBox, RawLabels
 
 # Fields of an annotation that say something about it, not what it is.
@@ -34,7 +35,7 @@ ATTRIBUTES = frozenset(
 )
 
 
-def read_darwin(path: Path, images: KnownImages, *, scores: bool = False) -> RawLabels:
+def read_darwin(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> RawLabels:
     """Reads a folder of Darwin JSON files, or one such file.
 
     Bounding boxes count, and polygons by the box round them. Annotations of other kinds, such as tags, are no boxes;
@@ -43,7 +44,7 @@ def read_darwin(path: Path, images: KnownImages, *, scores: bool = False) -> Raw
     Args:
         path: The folder, searched at any depth, or the file.
         images: The images that the labels speak of.
-        scores: Read ``inference.confidence``, which a model's annotations have.
+        options: With ``scores`` ``inference.confidence`` is read, which a model's annotations have.
     """
     files = [path] if path.is_file() else sorted(f for f in path.rglob("*.json") if not _hidden(f.relative_to(path)))
     if not files:
@@ -51,7 +52,7 @@ def read_darwin(path: Path, images: KnownImages, *, scores: bool = False) -> Raw
     labels = RawLabels()
     others: Counter[str] = Counter()
     for file in files:
-        _read_file(file, images, labels, others, scores)
+        _read_file(file, images, labels, others, options.scores)
     labels.classes = sorted({box.class_name for box in labels.boxes})
     if others:
         kinds = ", ".join(f"{count:,} {kind}" for kind, count in sorted(others.items()))
@@ -66,7 +67,7 @@ def _hidden(path: Path) -> bool:
 
 def _read_file(file: Path, images: KnownImages, labels: RawLabels, others: Counter[str], scores: bool) -> None:
     try:
-        text, content = read_json(file)
+        content, lines = read_json(file)
     except InputProblems as error:
         labels.problems.extend(error.problems)
         return
@@ -89,18 +90,16 @@ def _read_file(file: Path, images: KnownImages, labels: RawLabels, others: Count
         labels.stated_sizes[image] = size
     if image not in images.sizes:
         return
-    lines = Lines(text)
-    for index, item in enumerate(content["annotations"]):
+    for item, line in zip(content["annotations"], lines.get("annotations", []), strict=True):
         try:
             corners = _corners(item)
             score = _score(item) if scores else None
         except ValueError as error:
-            labels.problems.append(Problem(file, lines.of("annotations", index), str(error)))
+            labels.problems.append(Problem(file, line, str(error)))
             continue
         if corners is None:
             others[_kind(item)] += 1
             continue
-        line = lines.of("annotations", index)
         labels.boxes.append(RawBox(image, item["name"].strip(), *corners, False, file, line, size, score))
 
 

@@ -1,71 +1,241 @@
-"""What several readers need: JSON that is read safely, with the lines of its items, and single values."""
+"""What several readers need: text and JSON that are read safely, with the lines of their items, and single values.
+
+A label file may come from anyone. What it can cost is bounded: files above :data:`MAX_BYTES` are refused, and so is JSON
+with more brackets than :data:`MAX_BRACKETS`, since an empty list of two letters takes thirty times their memory.
+"""
 
 from __future__ import annotations
 
+import codecs
 import json
 import math
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 from spore_yolo.files.errors import InputProblems, Problem
+from spore_yolo.labels.codes import UNREADABLE_LABEL
 
 LARGEST_SIDE = 10_000_000
 """Pixels; a label file that states more does not state a size."""
 
+MAX_BYTES = 512 * 1024**2
+"""Size of the largest label file that is read; a million COCO boxes take about 150 MB."""
 
-def read_json(path: Path) -> tuple[str, Any]:
-    """Reads a JSON file: its text and its content.
+MAX_BRACKETS = 10_000_000
+"""Most lists and objects of a JSON file; a million COCO boxes have two to four million."""
+
+MAX_NAMES = 10
+"""Most names that a message lists."""
+
+
+class Item(NamedTuple):
+    """One item of a JSON file.
+
+    Attributes:
+        part: Name of the list that it is in; ``None`` where the file itself is the list.
+        value: The item.
+        line: The line on which it begins, 1-based.
+        listed: Whether it is an item of a list; else it is the whole value of ``part``.
+    """
+
+    part: str | None
+    value: Any
+    line: int
+    listed: bool
+
+
+class JsonItems:
+    """The items of a JSON file, one after the other, each with its line, which the json module does not tell.
+
+    A file that is an object gives the items of each of its lists, and its other values whole; a file that is a list gives
+    its items. Items that were read and left behind take no memory.
+
+    Args:
+        path: The file.
+
+    Attributes:
+        lists: The lists that were met so far, those without items included.
 
     Raises:
-        InputProblems: It is not JSON.
+        InputProblems: The file is too large, or not text. While items are taken: it is not JSON.
     """
-    line = None
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-        return text, json.loads(text)
-    except UnicodeDecodeError:
-        message = "expected JSON, found other bytes"
-    except json.JSONDecodeError as error:
-        line, message = error.lineno, f"not valid JSON: {error.msg}"
-    except RecursionError:
-        message = "not JSON that can be read: it is nested too deeply"
-    except ValueError:  # Python reads no whole number of more than 4,300 digits
-        message = "not JSON that can be read: a number has thousands of digits"
-    raise InputProblems("A file cannot be read:", [Problem(path, line, message)])
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._text = read_text(path, "JSON")
+        _check_brackets(path, self._text)
+        self.lists: set[str | None] = set()
+
+    def __iter__(self) -> Iterator[Item]:
+        try:
+            yield from self._items()
+        except json.JSONDecodeError as error:
+            raise _unreadable(self._path, f"not valid JSON: {error.msg}", error.lineno) from None
+        except RecursionError:
+            raise _unreadable(self._path, "not JSON that can be read: it is nested too deeply") from None
+        except ValueError:  # Python reads no whole number of more than 4,300 digits
+            raise _unreadable(self._path, "not JSON that can be read: a number has thousands of digits") from None
+
+    def _items(self) -> Iterator[Item]:
+        scan = _Scan(self._text)
+        opening = scan.peek()
+        if opening == "[":
+            self.lists.add(None)
+            yield from self._list(scan, None)
+        elif opening == "{":
+            scan.take("{")
+            while scan.peek() != "}":
+                key, _ = scan.value()
+                if not isinstance(key, str):
+                    raise scan.error("Expecting property name enclosed in double quotes")
+                scan.take(":")
+                if scan.peek() == "[":
+                    self.lists.add(key)
+                    yield from self._list(scan, key)
+                else:
+                    value, line = scan.value()
+                    yield Item(key, value, line, False)
+                scan.comma_or("}")
+            scan.take("}")
+        else:
+            value, line = scan.value()
+            yield Item(None, value, line, False)
+        if scan.peek():
+            raise scan.error("Extra data")
+
+    @staticmethod
+    def _list(scan: _Scan, part: str | None) -> Iterator[Item]:
+        scan.take("[")
+        while scan.peek() != "]":
+            value, line = scan.value()
+            yield Item(part, value, line, True)
+            scan.comma_or("]")
+        scan.take("]")
 
 
-class Lines:
-    """The line on which an item of a list begins, which the json module does not tell."""
+class _Scan:
+    """A place in a JSON text, and the line it is on."""
+
+    _blank = re.compile(r"[ \t\n\r]*")
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._lines: dict[str | None, list[int]] = {}
+        self._place = 0
+        self._line, self._counted = 1, 0
+        self._decode = json.JSONDecoder().raw_decode
 
-    def of(self, part: str | None, index: int) -> int | None:
-        """The line, 1-based, of an item of the list ``part``; ``None`` means the file itself, where that is a list."""
-        if part not in self._lines:
-            self._lines[part] = self._starts(part)
-        lines = self._lines[part]
-        return lines[index] if index < len(lines) else None
+    def peek(self) -> str:
+        """The next letter that is no blank; empty at the end."""
+        blank = self._blank.match(self._text, self._place)
+        self._place = blank.end() if blank else self._place
+        return self._text[self._place : self._place + 1]
 
-    def _starts(self, part: str | None) -> list[int]:
-        opening = re.search(r"^\s*\[" if part is None else rf'"{part}"\s*:\s*\[', self._text)
-        if opening is None:
-            return []
-        decoder = json.JSONDecoder()
-        lines: list[int] = []
-        position, line, counted = opening.end(), 1, 0
-        blank = re.compile(r"[\s,]*")
-        while True:
-            skipped = blank.match(self._text, position)
-            position = skipped.end() if skipped else position
-            if self._text[position : position + 1] in ("", "]"):
-                return lines
-            line += self._text.count("\n", counted, position)
-            counted = position
-            lines.append(line)
-            _, position = decoder.raw_decode(self._text, position)
+    def take(self, letter: str) -> None:
+        """Goes on behind ``letter``."""
+        if self.peek() != letter:
+            raise self.error(f"Expecting '{letter}'")
+        self._place += 1
+
+    def comma_or(self, end: str) -> None:
+        """Goes on behind a comma, or stays before the end of a list or object."""
+        if self.peek() != end:
+            self.take(",")
+            if self.peek() == end:
+                raise self.error("Illegal trailing comma")
+
+    def value(self) -> tuple[Any, int]:
+        """The next value, and its line."""
+        self.peek()
+        self._line += self._text.count("\n", self._counted, self._place)
+        self._counted = self._place
+        value, self._place = self._decode(self._text, self._place)
+        return value, self._line
+
+    def error(self, message: str) -> json.JSONDecodeError:
+        return json.JSONDecodeError(message, self._text, self._place)
+
+
+def read_json(path: Path) -> tuple[Any, dict[str | None, list[int]]]:
+    """Reads a JSON file that is small, such as the labels of one image.
+
+    Returns:
+        Its content, and the line of each item of each list that the content holds directly, by the list's name; the
+        name is ``None`` where the content itself is a list.
+
+    Raises:
+        InputProblems: It is too large, or not JSON.
+    """
+    items = JsonItems(path)
+    content: dict[str | None, Any] = {}
+    lines: dict[str | None, list[int]] = {}
+    for item in items:
+        if item.listed:
+            content.setdefault(item.part, []).append(item.value)
+            lines.setdefault(item.part, []).append(item.line)
+        else:
+            content[item.part] = item.value
+    for part in items.lists:
+        content.setdefault(part, [])
+    return (content[None] if set(content) == {None} else content), lines
+
+
+def read_text(path: Path, kind: str) -> str:
+    """Reads a text file: UTF-8, or what its byte order mark says.
+
+    Args:
+        path: The file.
+        kind: What it should be, for messages: ``JSON``.
+
+    Raises:
+        InputProblems: It is too large, no file, or in another encoding.
+    """
+    check_size(path, kind)
+    data = path.read_bytes()
+    wide = data.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        return data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        line = None if wide else data.count(b"\n", 0, error.start) + 1
+        raise _unreadable(path, f"expected {kind} in UTF-8, found other bytes; save it as UTF-8", line) from None
+
+
+def check_size(path: Path, kind: str) -> None:
+    """Makes sure that a label file is a file, and not too large to be read.
+
+    Raises:
+        InputProblems: It is not.
+    """
+    if not path.is_file():
+        raise _unreadable(path, f"expected {kind}, found {'a folder' if path.is_dir() else 'no file'}")
+    size = path.stat().st_size
+    if size > MAX_BYTES:
+        raise _unreadable(
+            path,
+            f"expected {kind} of at most {MAX_BYTES // 1024**2} MB, found {size / 1024**2:,.0f} MB; split it into"
+            " several datasets",
+        )
+
+
+def _check_brackets(path: Path, text: str) -> None:
+    brackets = text.count("[") + text.count("{")
+    if brackets > MAX_BRACKETS:
+        raise _unreadable(
+            path,
+            f"expected JSON with at most {MAX_BRACKETS:,} lists and objects, found {brackets:,}; split it into several"
+            " datasets",
+        )
+
+
+def _unreadable(path: Path, message: str, line: int | None = None) -> InputProblems:
+    return InputProblems("A file cannot be read:", [Problem(path, line, message, UNREADABLE_LABEL)])
+
+
+def some(names: Iterable[object]) -> str:
+    """The first names of many, for a message."""
+    texts = [f"{name!s:.40}" for name, _ in zip(names, range(MAX_NAMES + 1), strict=False)]
+    return ", ".join(texts[:MAX_NAMES]) + (", …" if len(texts) > MAX_NAMES else "")
 
 
 def numbers(values: Any, count: int) -> tuple[float, ...] | None:

@@ -16,6 +16,7 @@ import defusedxml.sax
 
 from spore_yolo.files.errors import Problem, SporeYoloError
 from spore_yolo.labels.image_index import KnownImages
+from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.values import stated_size
 from spore_yolo.labels.table import RawBox, RawLabels
 
@@ -69,7 +70,7 @@ class _Handler(xml.sax.handler.ContentHandler):
         self._text = ""
 
 
-def read_voc(path: Path, images: KnownImages) -> RawLabels:
+def read_voc(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> RawLabels:
     """Reads a folder of Pascal VOC XML files, or one such file.
 
     An image is found by the XML file's own name, else by its ``filename``. ``difficult`` objects become ignored boxes.

@@ -5,13 +5,13 @@ Predictions may have the score as a sixth number.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
 from spore_yolo.files.structured import read_yaml
 from spore_yolo.labels.image_index import KnownImages
+from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.values import score_of
 from spore_yolo.labels.table import UNKNOWN_SIZE, RawBox, RawLabels
 
@@ -23,9 +23,7 @@ NOT_LABELS = frozenset(
 )
 
 
-def read_yolo(
-    path: Path, images: KnownImages, *, scores: bool = False, class_names: Mapping[int, str] | None = None
-) -> RawLabels:
+def read_yolo(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> RawLabels:
     """Reads a folder of YOLO text files.
 
     Class names come from a ``data.yaml`` or ``classes.txt`` in the labels folder, its parent or the images folder;
@@ -34,15 +32,15 @@ def read_yolo(
     Args:
         path: The folder, searched at any depth.
         images: The images that the labels speak of.
-        scores: A line may have a score as its sixth number.
-        class_names: What the numbers mean where no such file says it.
+        options: With ``scores`` a line may have a score as its sixth number; ``class_names`` says what the numbers mean
+            where no such file says it.
     """
     if not path.is_dir():
         raise SporeYoloError(f"{path}: expected a folder of YOLO text files, found a file")
     names = names_of_classes(path, images.root)
     labels = RawLabels()
-    if not names and class_names:
-        names = dict(class_names)
+    if not names and options.class_names:
+        names = dict(options.class_names)
         listed = ", ".join(f"{number} {name}" for number, name in names.items())
         labels.notes.append(f"{path} has no data.yaml; its class numbers are taken to mean {listed}")
     labels.classes = list(names.values())
@@ -61,7 +59,7 @@ def read_yolo(
             continue
         labels.labelled_images.add(image)
         if image in images.sizes:
-            _read_file(file, image, images, names, labels, scores)
+            _read_file(file, image, images, names, labels, options.scores)
     if not names:
         labels.classes = sorted({box.class_name for box in labels.boxes}, key=lambda name: (len(name), name))
     return labels

@@ -22,7 +22,7 @@ def read(tmp_path: Path, images: ImageIndex) -> Callable[..., RawLabels]:
 
     def reader(content: str | bytes, columns: Mapping[str, str] | None = None) -> RawLabels:
         (tmp_path / "boxes.csv").write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read_csv(tmp_path / "boxes.csv", images, columns)
+        return read_csv(tmp_path / "boxes.csv", images, ReadOptions(columns=columns or {}))
 
     return reader
 

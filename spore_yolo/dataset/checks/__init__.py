@@ -1,0 +1,1 @@
+"""Checks of labels, images and splits, a module a code."""
