@@ -54,8 +54,8 @@ class Material:
         labels: What the reader found, its problems included.
         known: The images that the labels may speak of.
         checked: The boxes that lie on their images, as a boxes table, and what is wrong with the others.
-        images: A row an image: ``image, width, height, orientation, group, source, split``. Width and height are missing
-            where nobody knows them; ``orientation`` is EXIF's, 1 to 8; ``split`` is empty where there is none.
+        images: A row an image: ``image, width, height, orientation, group, source, split``. Width and height are
+            missing where nobody knows them; ``orientation`` is EXIF's, 1 to 8; ``split`` is empty where there is none.
         unreadable: Images whose header cannot be read, with the reason.
         unnamed: Images that the labels do not name.
         classes: Class names in the order of the label file's list, and those that only boxes name behind them.

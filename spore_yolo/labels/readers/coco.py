@@ -61,8 +61,8 @@ def read_coco(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> 
     Ids are only what ties the three lists together: they need not start at 1 nor be without gaps. Classes keep the
     order of ``categories``.
 
-    Predictions may also be a results list, as COCO's own evaluation takes it; images that nobody knows are then a problem
-    only where something was found on them.
+    Predictions may also be a results list, as COCO's own evaluation takes it; images that nobody knows are then a
+    problem only where something was found on them.
 
     Args:
         path: The file.

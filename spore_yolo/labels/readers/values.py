@@ -1,7 +1,7 @@
 """What several readers need: text and JSON that are read safely, with the lines of their items, and single values.
 
-A label file may come from anyone. What it can cost is bounded: files above :data:`MAX_BYTES` are refused, and so is JSON
-with more brackets than :data:`MAX_BRACKETS`, since an empty list of two letters takes thirty times their memory.
+A label file may come from anyone. What it can cost is bounded: files above :data:`MAX_BYTES` are refused, and so is
+JSON with more brackets than :data:`MAX_BRACKETS`, since an empty list of two letters takes thirty times their memory.
 """
 
 from __future__ import annotations
@@ -49,8 +49,8 @@ class Item(NamedTuple):
 class JsonItems:
     """The items of a JSON file, one after the other, each with its line, which the json module does not tell.
 
-    A file that is an object gives the items of each of its lists, and its other values whole; a file that is a list gives
-    its items. Items that were read and left behind take no memory.
+    A file that is an object gives the items of each of its lists, and its other values whole; a file that is a list
+    gives its items. Items that were read and left behind take no memory.
 
     Args:
         path: The file.
