@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
+from spore_yolo.files.errors import MOST_LISTED, InputProblems, Problem, SporeYoloError, UsageError
 
 
 @pytest.mark.parametrize(
@@ -12,6 +12,7 @@ from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, Usag
     [
         pytest.param(Problem("a.csv", 3, "no class"), "a.csv:3: no class", id="file and line, as editors open it"),
         pytest.param(Problem("a.jpg", None, "truncated"), "a.jpg: truncated", id="a file without lines"),
+        pytest.param(Problem("a.csv", 3, "no class", "SPR001"), "a.csv:3: SPR001 no class", id="with its check"),
     ],
 )
 def test_problem_as_text(problem: Problem, expected: str) -> None:
@@ -24,6 +25,13 @@ def test_input_problems_lists_all_of_them() -> None:
     )
     assert str(error) == "Two are wrong:\n  a:1: one\n  b: two\nMend the files."
     assert [problem.message for problem in error.problems] == ["one", "two"]
+
+
+def test_input_problems_of_a_whole_file_do_not_fill_the_screen() -> None:
+    error = InputProblems("Many:", [Problem("a", line, "one") for line in range(1_000_000)])
+    lines = str(error).splitlines()
+    assert (len(lines), lines[-1]) == (MOST_LISTED + 2, "  … and 999,800 more")
+    assert len(error.problems) == 1_000_000
 
 
 def test_exit_codes() -> None:
