@@ -1,4 +1,8 @@
-"""YAML files, read safely and with errors that name the line."""
+"""YAML files, read safely and with errors that name the line.
+
+Class names and class maps come from anyone. What a file can cost is bounded: a few kilobytes of YAML may name the same
+list a billion times, and nesting costs the square of its depth.
+"""
 
 from __future__ import annotations
 
@@ -14,26 +18,92 @@ from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+MAX_YAML_BYTES = 8 * 1024**2
+"""Size of the largest YAML file that is read; a register of a thousand datasets has less than one megabyte."""
+
+MAX_YAML_NODES = 200_000
+"""Most values of a YAML file, those that aliases repeat counted each time: the names of 100,000 classes."""
+
+MAX_YAML_DEPTH = 100
+"""How deep lists and mappings may lie in each other."""
+
+MAX_PLAIN = 3000
+"""Letters of the longest value without quotes; a number of as many digits is nothing that Python can print."""
+
+# The reader in C does the same as SafeLoader, ten times as fast; wheels of PyYAML have it, its source needs libyaml.
+_Loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+
 
 def read_yaml(path: Path) -> Any:
     """Reads a YAML file; no tags of Python objects are followed.
 
     Raises:
-        SporeYoloError: The file is missing or is not YAML; the message names the line.
+        SporeYoloError: The file is missing, too large or not YAML; the message names the line.
     """
+    text = _read_text(path)
     try:
-        return yaml.safe_load(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise SporeYoloError(f"{path}: no such file") from None
-    except UnicodeDecodeError as error:
-        raise SporeYoloError(f"{path}: expected a YAML file in UTF-8, found other bytes ({error})") from None
-    except ValueError as error:  # a date that no calendar has
-        raise InputProblems("A YAML file cannot be read:", [Problem(path, None, str(error))]) from None
+        _check_bounds(path, text)
+        return yaml.load(text, Loader=_Loader)
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         line = None if mark is None else mark.line + 1
         message = getattr(error, "problem", None) or "not valid YAML"
-        raise InputProblems("A YAML file cannot be read:", [Problem(path, line, str(message))]) from None
+        raise _unreadable(path, line, str(message)) from None
+    except SporeYoloError:
+        raise
+    except Exception as error:  # a date that no calendar has; a tag such as !!int before something else
+        raise _unreadable(path, None, f"a value is not what it looks like ({error})") from None
+
+
+def _read_text(path: Path) -> str:
+    if not path.is_file():
+        found = "a folder" if path.is_dir() else "something else" if path.exists() else ""
+        raise SporeYoloError(f"{path}: expected a YAML file, found {found}" if found else f"{path}: no such file")
+    size = path.stat().st_size
+    if size > MAX_YAML_BYTES:
+        raise SporeYoloError(
+            f"{path}: expected a YAML file of at most {MAX_YAML_BYTES // 1024**2} MB, found {size / 1024**2:,.0f} MB"
+        )
+    try:
+        return path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise SporeYoloError(f"{path}: expected a YAML file in UTF-8, found other bytes ({error})") from None
+
+
+def _check_bounds(path: Path, text: str) -> None:
+    """Makes sure that a YAML text is small also with its aliases written out, before anything is made of it."""
+    nodes = 0
+    begun: list[tuple[str | None, int]] = []
+    sizes: dict[str, int] = {}
+    for event in yaml.parse(text, Loader=_Loader):
+        line = event.start_mark.line + 1 if event.start_mark else None
+        if isinstance(event, yaml.AliasEvent):
+            if any(anchor == event.anchor for anchor, _ in begun):
+                raise _unreadable(path, line, f"*{event.anchor} stands within itself")
+            nodes += sizes.get(event.anchor or "", 1)
+        elif isinstance(event, yaml.ScalarEvent):
+            nodes += 1
+            if event.anchor:
+                sizes[event.anchor] = 1
+            quoted = event.implicit[1]  # without a tag, and with quotes: this is text
+            if not quoted and len(event.value) > MAX_PLAIN:
+                message = f"a value of {len(event.value):,} letters; put it in quotes if it is text"
+                raise _unreadable(path, line, message)
+        elif isinstance(event, yaml.CollectionStartEvent):
+            begun.append((event.anchor, nodes))
+            nodes += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            anchor, before = begun.pop()
+            if anchor:
+                sizes[anchor] = nodes - before
+        if nodes > MAX_YAML_NODES:
+            raise _unreadable(path, line, f"expected at most {MAX_YAML_NODES:,} values, found more")
+        if len(begun) > MAX_YAML_DEPTH:
+            raise _unreadable(path, line, f"expected at most {MAX_YAML_DEPTH} lists within each other, found more")
+
+
+def _unreadable(path: Path, line: int | None, message: str) -> InputProblems:
+    return InputProblems("A YAML file cannot be read:", [Problem(path, line, message)])
 
 
 def read_model(path: Path, model: type[Model]) -> Model:

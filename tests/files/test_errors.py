@@ -28,10 +28,10 @@ def test_input_problems_lists_all_of_them() -> None:
 
 
 def test_input_problems_of_a_whole_file_do_not_fill_the_screen() -> None:
-    error = InputProblems("Many:", [Problem("a", line, "one") for line in range(1_000_000)])
+    error = InputProblems("Many:", [Problem("a", line, "one") for line in range(10_200)])
     lines = str(error).splitlines()
-    assert (len(lines), lines[-1]) == (MOST_LISTED + 2, "  … and 999,800 more")
-    assert len(error.problems) == 1_000_000
+    assert (len(lines), lines[-1]) == (MOST_LISTED + 2, "  … and 10,000 more")
+    assert len(error.problems) == 10_200
 
 
 def test_exit_codes() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from pathlib import Path
 from typing import Any
 
@@ -49,6 +51,48 @@ def test_read_yaml_names_the_place(file: Path, content: bytes, line: int | None)
     if line is not None:
         assert isinstance(caught.value, InputProblems)
         assert [problem.line for problem in caught.value.problems] == [line]
+
+
+LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}'] * 9)}]\n" for n in range(1, 10))
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        pytest.param(LAUGHS, "at most 200,000 values", id="a billion laughs"),
+        pytest.param("a: &a {x: 1}\n" * 2 + "b: &b {<<: [*a, *a]}\nc: *b\nd: &d [*d]\n", "within itself", id="a ring"),
+        pytest.param("names: " + "[" * 100_000, "at most 100 lists", id="brackets without end"),
+        pytest.param("- " * 100_000 + "a", "at most 100 lists", id="dashes without end"),
+        pytest.param("names:\n" + "- a\n" * 200_000, "at most 200,000 values", id="too many values"),
+        pytest.param(
+            "names: {" + ":".join(["1"] * 100_000) + ": a}", "199,999 letters", id="a number to the base of 60"
+        ),
+        pytest.param("names: !!int '" + "1:" * 50_000 + "1'", "100,001 letters", id="the same with a tag"),
+        pytest.param("names: " + ":".join(["1"] * 300) + ":1.5", "not what it looks like", id="a number beyond floats"),
+        pytest.param("names: !!bool rust", "not what it looks like", id="a tag that is not true"),
+        pytest.param("- " + "rust " * 2_000_000, "at most 8 MB, found 10 MB", id="too large"),
+    ],
+)
+def test_read_yaml_is_bounded(file: Path, content: str, words: str) -> None:
+    file.write_text(content)
+    begin = time.perf_counter()
+    with pytest.raises(SporeYoloError, match=words) as caught:
+        read_yaml(file)
+    assert time.perf_counter() - begin < 5
+    assert len(str(caught.value)) < 300 + len(str(file))
+
+
+def test_read_yaml_with_an_alias(file: Path) -> None:
+    file.write_text("a: &common [x, y]\nb: *common\nc: {<<: &more {k: 1}, j: 2}\n")
+    assert read_yaml(file) == {"a": ["x", "y"], "b": ["x", "y"], "c": {"k": 1, "j": 2}}
+
+
+def test_read_yaml_of_something_else_than_a_file(file: Path) -> None:
+    with pytest.raises(SporeYoloError, match="found a folder"):
+        read_yaml(file.parent)
+    os.mkfifo(file)
+    with pytest.raises(SporeYoloError, match="found something else"):
+        read_yaml(file)
 
 
 def test_read_yaml_of_a_missing_file(file: Path) -> None:
