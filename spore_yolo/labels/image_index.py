@@ -10,6 +10,15 @@ from spore_yolo.files.errors import Problem, SporeYoloError
 from spore_yolo.files.images import ImageSize, UnreadableImage, find_images, read_size
 from spore_yolo.labels.table import UNKNOWN_SIZE
 
+MAX_NAME = 255
+"""Bytes of the longest name of a file on common disks."""
+
+MAX_DEPTH = 100
+"""Most folders within each other that a label file may name."""
+
+MAX_LISTED = 10
+"""Most images that a message lists."""
+
 
 class KnownImages:
     """Images by relative path, by name and by stem.
@@ -85,9 +94,10 @@ class KnownImages:
 
     def _only(self, candidates: list[str], name: str) -> str:
         if not candidates:
-            raise LookupError(f"unknown image: no {name} {self._place}")
+            raise LookupError(f"unknown image: no {name:.200} {self._place}")
         if len(candidates) > 1:
-            raise LookupError(f"{name} may mean any of {', '.join(candidates)}; expected one image")
+            listed = ", ".join(candidates[:MAX_LISTED]) + (", …" if len(candidates) > MAX_LISTED else "")
+            raise LookupError(f"{name:.200} may mean any of {listed}; expected one image")
         return candidates[0]
 
 
@@ -109,6 +119,10 @@ class ImageIndex(KnownImages):
         self.problems: list[Problem] = []
         for path in find_images(root):
             name = path.relative_to(root).as_posix()
+            if not _is_text(name):
+                shown = name.encode("utf-8", "replace").decode()
+                self.problems.append(Problem(root / shown, None, "the name of this file is not UTF-8; rename it"))
+                continue
             try:
                 self._add(name, read_size(path))
             except UnreadableImage as error:
@@ -133,10 +147,10 @@ class NamedImages(KnownImages):
         """The image called ``name``, of unknown size.
 
         Raises:
-            LookupError: The name is empty or leads out of the folder of the images.
+            LookupError: The name is empty, leads out of the folder of the images, or no file can have it.
         """
         path = _posix(name)
-        if not path.name or ".." in path.parts:
+        if not path.name or ".." in path.parts or not _may_be_a_file(path):
             raise LookupError(f"expected the path of an image below one folder, found {name!r:.80}")
         image = path.relative_to(path.anchor).as_posix()
         if image not in self.sizes:
@@ -150,6 +164,22 @@ class NamedImages(KnownImages):
             LookupError: The image's name is not known.
         """
         raise LookupError(f"the file does not say the name of its image; give the folder that holds {label.stem}.*")
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file name can be written; Python keeps bytes that are not UTF-8 as halves of letters."""
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _may_be_a_file(path: PurePosixPath) -> bool:
+    """Whether a file can have that path: it is text, and neither too long nor too deep."""
+    if not _is_text(path.as_posix()) or "\0" in path.as_posix() or len(path.parts) > MAX_DEPTH:
+        return False
+    return all(len(part.encode()) <= MAX_NAME for part in path.parts)
 
 
 def _posix(name: str) -> PurePosixPath:

@@ -11,10 +11,7 @@ import pandas as pd
 from spore_yolo.files.errors import Problem
 from spore_yolo.files.images import ImageSize
 from spore_yolo.labels.table import COORDINATES, RawBox, clipped_to, displayed, fault_of_size
-from spore_yolo.labels.writers import CANDIDATE_COLUMNS
-
-PREDICTION_FORMATS = ("coco", "yolo", "csv", "darwin")
-"""Formats whose readers know scores."""
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
 
 
 @dataclass(frozen=True)

@@ -37,6 +37,9 @@ Corners = tuple[float, float, float, float]
 UNKNOWN_SIZE = ImageSize(0, 0)
 """The size of an image that is not at hand and whose size no label file states."""
 
+DIGITS = 4
+"""Decimal places of coordinates: a ten-thousandth of a pixel is more than any label means, and keeps tables short."""
+
 MAX_OVERHANG = 1.0
 """Pixels by which a box may lie beyond the border and still be clipped; rounding in other tools explains that much."""
 
@@ -113,8 +116,7 @@ def boxes_table(rows: Iterable[tuple[object, ...]] = ()) -> pd.DataFrame:
 def _typed(table: pd.DataFrame) -> pd.DataFrame:
     kinds: dict[str, str] = {"image": "str", "class": "str", "label_file": "str", "ignored": "bool", "line": "Int64"}
     kinds |= dict.fromkeys(COORDINATES, "float64")
-    # A ten-thousandth of a pixel is more than any label means, and keeps the tables short.
-    return table.astype(kinds).round(dict.fromkeys(COORDINATES, 4))
+    return table.astype(kinds).round(dict.fromkeys(COORDINATES, DIGITS))
 
 
 LARGEST_COORDINATE = 10_000_000.0
@@ -140,7 +142,9 @@ def check_boxes(boxes: Iterable[RawBox], sizes: Mapping[str, ImageSize]) -> Chec
 
     codes = np.full(len(raw), "", dtype=object)
     _turn(corners, fields["stated_size"], of_image, numbers, codes)
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
+        # As the table holds them, so that a box without an area there is none here.
+        corners = corners.round(DIGITS)
         extent = corners[:, 2:] - corners[:, :2]
         # The negation is there for NaN, which compares false with everything.
         faults = {
@@ -166,7 +170,8 @@ def check_boxes(boxes: Iterable[RawBox], sizes: Mapping[str, ImageSize]) -> Chec
     low = np.maximum(corners[good, :2], 0.0)
     high = np.minimum(corners[good, 2:], limits[good])
     inside = np.hstack([low, high])
-    files = {file: str(file) for file in set(fields["file"])}
+    # File systems take any bytes for a name; a table takes text.
+    files = {file: str(file).encode("utf-8", "replace").decode() for file in set(fields["file"])}
     table = pd.DataFrame(
         {
             "image": pd.array(fields["image"], dtype="str")[good],

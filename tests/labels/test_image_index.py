@@ -178,7 +178,10 @@ def test_named_images_of_the_same_name_are_two(tmp_path: Path) -> None:
     assert images.root == tmp_path
 
 
-@pytest.mark.parametrize("asked", ["", "/", "../a.jpg", "deep/../../a.jpg", r"..\a.jpg"])
+NO_FILES = ["a" * 256 + ".jpg", "x/" * 100 + "a.jpg", "a\0.jpg", "\ud800.jpg"]
+
+
+@pytest.mark.parametrize("asked", ["", "/", "../a.jpg", "deep/../../a.jpg", r"..\a.jpg", *NO_FILES])
 def test_named_images_do_not_lead_outside(tmp_path: Path, asked: str) -> None:
     with pytest.raises(LookupError, match="path of an image below one folder, found"):
         NamedImages(tmp_path).find(asked)
@@ -187,3 +190,12 @@ def test_named_images_do_not_lead_outside(tmp_path: Path, asked: str) -> None:
 def test_a_label_file_does_not_name_its_image(tmp_path: Path) -> None:
     with pytest.raises(LookupError, match=r"folder that holds a\.\*"):
         NamedImages(tmp_path).find_for_label(PurePosixPath("a.xml"))
+
+
+def test_messages_stay_short() -> None:
+    size = ImageSize(4, 3)
+    known = KnownImages({f"{number}/a.jpg": size for number in range(1000)}, Path("slides"), "below slides")
+    with pytest.raises(LookupError, match=r"a\.jpg may mean any of 0/a\.jpg, .* 9/a\.jpg, …; expected one image"):
+        known.find("a.jpg")
+    with pytest.raises(LookupError, match=r"^unknown image: no b{200} below slides$"):
+        known.find("b" * 100_000)

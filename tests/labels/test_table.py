@@ -13,7 +13,16 @@ from hypothesis import strategies as st
 from PIL import Image, ImageOps
 
 from spore_yolo.files.images import EXIF_ORIENTATION, ImageSize
-from spore_yolo.labels.table import BOX_COLUMNS, COORDINATES, UNKNOWN_SIZE, RawBox, boxes_table, check_boxes, clipped_to
+from spore_yolo.labels.table import (
+    BOX_COLUMNS,
+    COORDINATES,
+    UNKNOWN_SIZE,
+    RawBox,
+    boxes_table,
+    check_boxes,
+    clipped_to,
+    turned,
+)
 
 Corners = tuple[float, float, float, float]
 
@@ -225,3 +234,67 @@ def test_image_of_unknown_size_has_no_right_and_no_lower_border() -> None:
 def test_clipped_to() -> None:
     assert clipped_to((-5, 10, 120, 90), ImageSize(100, 80)) == (0, 10, 100, 80)
     assert clipped_to((-5, 10, 120, 90), UNKNOWN_SIZE) == (0, 10, 120, 90)
+
+
+def judged_one_by_one(box: RawBox, size: ImageSize) -> tuple[str, list[float]]:
+    """The code of what is wrong with a box, or its corners in the table: check_boxes in words of one box."""
+    corners = list(box[2:6])
+    stated = box.stated_size
+    if stated is not None and size != UNKNOWN_SIZE and stated != (size.width, size.height):
+        if stated != size.stored:
+            return "SPR008", []
+        corners = list(turned((box.x_min, box.y_min, box.x_max, box.y_max), size))
+    x_min, y_min, x_max, y_max = (round(value, 4) if math.isfinite(value) else value for value in corners)
+    if not all(-1e7 <= value <= 1e7 for value in (x_min, y_min, x_max, y_max)):
+        return "SPR011", []
+    if x_max < x_min or y_max < y_min:
+        return "SPR012", []
+    if x_max == x_min or y_max == y_min:
+        return "SPR013", []
+    width, height = (math.inf, math.inf) if size == UNKNOWN_SIZE else (size.width, size.height)
+    if x_max <= 0 or y_max <= 0 or x_min >= width or y_min >= height:
+        return "SPR014", []
+    if x_min <= -1 or y_min <= -1 or x_max >= width + 1 or y_max >= height + 1:
+        return "SPR015", []
+    return "", [max(x_min, 0), max(y_min, 0), min(x_max, width), min(y_max, height)]
+
+
+some_place = st.one_of(
+    st.integers(-3, 12).map(float),
+    st.floats(-3, 12).map(lambda value: round(value, 3)),
+    st.sampled_from([math.nan, math.inf, -math.inf, 1e300, -1.7e308, 1e7, 1e-7, -1.0, 9.00001]),
+)
+some_box = st.builds(
+    RawBox,
+    image=st.sampled_from(["plain.jpg", "turned.jpg", "unknown.jpg"]),
+    class_name=st.just("rust"),
+    x_min=some_place,
+    y_min=some_place,
+    x_max=some_place,
+    y_max=some_place,
+    ignored=st.booleans(),
+    file=st.just(FILE),
+    line=st.one_of(st.none(), st.integers(1, 9)),
+    stated_size=st.sampled_from([None, (9, 7), (7, 9), (8, 8)]),
+)
+
+
+@pytest.mark.filterwarnings("error")
+@given(boxes=st.lists(some_box, max_size=12))
+@settings(max_examples=60)
+def test_boxes_are_judged_together_as_they_are_one_by_one(boxes: list[RawBox]) -> None:
+    sizes = {"plain.jpg": ImageSize(9, 7), "turned.jpg": ImageSize(9, 7, 6), "unknown.jpg": UNKNOWN_SIZE}
+    judged = [judged_one_by_one(box, sizes[box.image]) for box in boxes]
+    checked = check_boxes(boxes, sizes)
+    assert [problem.code for problem in checked.problems] == [code for code, _ in judged if code]
+    assert corners_of(checked.table) == [corners for code, corners in judged if not code]
+    good = [box for box, (code, _) in zip(boxes, judged, strict=True) if not code]
+    assert checked.table["image"].tolist() == [box.image for box in good]
+    assert checked.table["ignored"].tolist() == [box.ignored for box in good]
+    assert [None if line is pd.NA else line for line in checked.table["line"]] == [box.line for box in good]
+
+
+def test_a_box_that_is_thinner_than_the_table_can_hold_has_no_area() -> None:
+    checked = check_boxes([raw((10, 10, 10.00001, 20)), raw((99.99999, 10, 100.5, 20))], {"a.jpg": ImageSize(100, 80)})
+    assert len(checked.table) == 0
+    assert [problem.code for problem in checked.problems] == ["SPR013", "SPR014"]

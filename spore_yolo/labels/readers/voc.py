@@ -1,155 +1,183 @@
 """Pascal VOC XML: a file an image; pixels are 1-based and the maximum belongs to the box.
 
 supervision's and most other readers take the numbers as they stand, which shifts every box by one pixel; hence ours.
+
+The format is that of the PASCAL VOC 2012 development kit (Everingham and Winn, "The PASCAL Visual Object Classes
+Challenge 2012 Development Kit", section 4). Beyond it, ``<polygon>`` is read as Roboflow writes it, and ``<robndbox>``
+as roLabelImg does: centre, sides and an angle in radians. Both have no pixel that belongs to them, so they stay as they
+are.
 """
 
 from __future__ import annotations
 
-import xml.sax
-import xml.sax.handler
-import xml.sax.xmlreader
-from dataclasses import dataclass, field
+import re
 from pathlib import Path, PurePosixPath
 
-import defusedxml.common
-import defusedxml.sax
-
-from spore_yolo.files.errors import Problem, SporeYoloError
+from spore_yolo.files.errors import InputProblems, Problem
+from spore_yolo.labels.codes import UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
+from spore_yolo.labels.readers.folder import label_files
 from spore_yolo.labels.readers.options import PLAIN, ReadOptions
-from spore_yolo.labels.readers.values import stated_size
-from spore_yolo.labels.table import RawBox, RawLabels
+from spore_yolo.labels.readers.shapes import Shapes, box_round, box_round_rotated, plain_number
+from spore_yolo.labels.readers.values import score_of, stated_size
+from spore_yolo.labels.readers.xml import Element, XmlItems
+from spore_yolo.labels.table import Corners, RawBox, RawLabels
 
-
-@dataclass
-class _Object:
-    line: int
-    values: dict[str, str] = field(default_factory=dict)
-
-
-class _Handler(xml.sax.handler.ContentHandler):
-    """Collects the objects of one file, each with its line, which ElementTree does not know."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.root: str | None = None
-        self.file: dict[str, str] = {}
-        self.objects: list[_Object] = []
-        self._path: list[str] = []
-        self._text = ""
-        self._locator: xml.sax.xmlreader.Locator | None = None
-
-    def setDocumentLocator(self, locator: xml.sax.xmlreader.Locator) -> None:
-        self._locator = locator
-
-    def startElement(self, name: str, attrs: xml.sax.xmlreader.AttributesImpl) -> None:
-        self.root = self.root or name
-        self._path.append(name)
-        self._text = ""
-        if self._path[1:] == ["object"]:
-            line = self._locator.getLineNumber() if self._locator else None
-            self.objects.append(_Object(line or 1))
-
-    def characters(self, content: str) -> None:
-        self._text += content
-
-    def endElement(self, name: str) -> None:
-        where = self._path[1:]
-        if where[:1] == ["object"] and where[1:] in (
-            ["name"],
-            ["difficult"],
-            ["bndbox", "xmin"],
-            ["bndbox", "ymin"],
-            ["bndbox", "xmax"],
-            ["bndbox", "ymax"],
-        ):
-            self.objects[-1].values[name] = self._text.strip()
-        elif where in (["filename"], ["size", "width"], ["size", "height"]):
-            self.file[name] = self._text.strip()
-        self._path.pop()
-        self._text = ""
+CORNERS = ("xmin", "ymin", "xmax", "ymax")
+ROTATED = ("cx", "cy", "w", "h", "angle")
 
 
 def read_voc(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> RawLabels:
     """Reads a folder of Pascal VOC XML files, or one such file.
 
     An image is found by the XML file's own name, else by its ``filename``. ``difficult`` objects become ignored boxes.
-    A box whose maximum equals its minimum is a stray click and has no area, though VOC would count one pixel.
+    A box whose maximum equals its minimum is a stray click and has no area, though VOC would count one pixel. Objects
+    without ``bndbox`` that have a polygon or a rotated box become the box round it.
+
+    Args:
+        path: The folder, searched at any depth, or the file.
+        images: The images that the labels speak of.
+        options: With ``scores`` the ``score`` or ``confidence`` of an object is read.
+
+    Raises:
+        SporeYoloError: The folder has no such files.
     """
-    files = [path] if path.is_file() else sorted(f for f in path.rglob("*.xml") if not f.name.startswith("."))
-    if not files:
-        raise SporeYoloError(f"{path}: expected Pascal VOC files (NAME.xml for NAME.jpg), found none")
     labels = RawLabels()
-    for file in files:
-        relative = PurePosixPath(file.relative_to(path).as_posix()) if path.is_dir() else PurePosixPath(file.name)
-        _read_file(file, relative, images, labels)
+    shapes = Shapes()
+    for file, relative in label_files(path, ".xml", "Pascal VOC files (NAME.xml for NAME.jpg)"):
+        _read_file(file, relative, images, labels, shapes, options.scores)
     labels.classes = sorted({box.class_name for box in labels.boxes})
+    labels.notes.extend(shapes.notes())
     return labels
 
 
-def _read_file(file: Path, relative: PurePosixPath, images: KnownImages, labels: RawLabels) -> None:
-    handler = _Handler()
+def _read_file(
+    file: Path, relative: PurePosixPath, images: KnownImages, labels: RawLabels, shapes: Shapes, scores: bool
+) -> None:
     try:
-        with file.open("rb") as stream:
-            defusedxml.sax.parse(stream, handler, forbid_dtd=True)
-    except xml.sax.SAXParseException as error:
-        labels.problems.append(Problem(file, error.getLineNumber(), f"not valid XML: {error.getMessage()}"))
+        root, values, objects = _content(file)
+    except InputProblems as error:
+        labels.problems.extend(error.problems)
         return
-    except defusedxml.common.DefusedXmlException:
-        labels.problems.append(Problem(file, None, "XML with a document type or entities is not read, for safety"))
-        return
-    except (ValueError, LookupError) as error:
-        message = f"expected XML in a known encoding, found another ({error}); save it as UTF-8"
-        labels.problems.append(Problem(file, None, message))
-        return
-    if handler.root != "annotation":
-        labels.problems.append(Problem(file, 1, f"expected a VOC file with <annotation>, found <{handler.root}>"))
+    if root != "annotation":
+        message = f"expected a VOC file with <annotation>, found <{root:.40}>"
+        labels.problems.append(Problem(file, 1, message, UNREADABLE_LABEL))
         return
     try:
-        image = images.find_for_label(relative)
-    except LookupError as by_stem:
-        try:
-            image = images.find(handler.file.get("filename", ""))
-        except LookupError as by_name:
-            labels.problems.append(Problem(file, None, str(by_name if handler.file.get("filename") else by_stem)))
-            return
+        image = _find(relative, values.get("filename", ""), images)
+    except LookupError as error:
+        labels.problems.append(Problem(file, None, str(error), UNKNOWN_IMAGE))
+        return
     if image in labels.labelled_images:
-        labels.problems.append(Problem(file, None, f"expected one file an image, found a second one for {image}"))
+        message = f"expected one file an image, found a second one for {image}"
+        labels.problems.append(Problem(file, None, message, UNREADABLE_LABEL))
         return
     labels.labelled_images.add(image)
-    size = _stated_size(handler.file)
+    size = _stated_size(values)
     if size:
         labels.stated_sizes[image] = size
     if image not in images.sizes:
         return
-    for item in handler.objects:
-        box = _box(item, image, file, size)
-        if isinstance(box, Problem):
-            labels.problems.append(box)
-        else:
-            labels.boxes.append(box)
+    for item in objects:
+        try:
+            name = item.text_of("name")
+            if not name:
+                raise ValueError("expected an object with a <name>, its class; found no name")
+            corners = _corners(item, shapes)
+            score = _score(item) if scores else None
+        except ValueError as error:
+            labels.problems.append(Problem(file, item.line, str(error), UNREADABLE_LABEL))
+            continue
+        ignored = item.text_of("difficult").lower() not in ("", "0", "false", "no")
+        labels.boxes.append(RawBox(image, name, *corners, ignored, file, item.line, size, score))
 
 
-def _box(item: _Object, image: str, file: Path, size: tuple[int, int] | None) -> RawBox | Problem:
-    missing = [key for key in ("name", "xmin", "ymin", "xmax", "ymax") if not item.values.get(key)]
-    if missing:
-        return Problem(file, item.line, f"expected <name> and <bndbox> in the object, found no {', '.join(missing)}")
+def _content(file: Path) -> tuple[str, dict[str, str], list[Element]]:
+    """The name of the root, the values that concern the whole image, and the objects."""
+    root, values, objects = "", {}, []
+    for item in XmlItems(file):
+        if not item.within:
+            root = item.name
+        elif item.name == "object":
+            objects.append(item)
+        elif item.name == "filename":
+            values["filename"] = item.text
+        elif item.name == "size":
+            values |= {side: item.text_of(side) for side in ("width", "height")}
+    return root, values, objects
+
+
+def _find(relative: PurePosixPath, filename: str, images: KnownImages) -> str:
     try:
-        x_min, y_min, x_max, y_max = (float(item.values[key]) for key in ("xmin", "ymin", "xmax", "ymax"))
-    except ValueError:
-        found = ", ".join(item.values[key] for key in ("xmin", "ymin", "xmax", "ymax"))
-        return Problem(file, item.line, f"expected four numbers, found {found}")
+        return images.find_for_label(relative)
+    except LookupError as by_stem:
+        if not filename:
+            raise by_stem from None
+        return images.find(filename)
+
+
+def _corners(item: Element, shapes: Shapes) -> Corners:
+    """The box of an object.
+
+    Raises:
+        ValueError: It has none, or its numbers cannot be read; the message says what was expected.
+    """
+    polygon, rotated = item.child("polygon"), item.child("robndbox")
+    if item.child("bndbox") is None and rotated is not None:
+        corners = box_round_rotated(*_numbers(rotated, ROTATED))
+        shapes.turned["rotated boxes"] += 1
+        return corners
+    if item.child("bndbox") is None and polygon is not None:
+        corners = box_round(_points(polygon))
+        shapes.turned["polygons"] += 1
+        return corners
+    x_min, y_min, x_max, y_max = _numbers(item.child("bndbox"), CORNERS)
     if x_max > x_min:
         x_min -= 1.0
     if y_max > y_min:
         y_min -= 1.0
-    ignored = item.values.get("difficult", "0").lower() not in ("", "0", "false", "no")
-    return RawBox(image, item.values["name"], x_min, y_min, x_max, y_max, ignored, file, item.line, size)
+    return x_min, y_min, x_max, y_max
+
+
+def _numbers(box: Element | None, names: tuple[str, ...]) -> list[float]:
+    texts = {name: box.text_of(name) if box else "" for name in names}
+    missing = [name for name in names if not texts[name]]
+    if missing:
+        name = box.name if box else "bndbox"
+        raise ValueError(f"expected {', '.join(names)} in the <{name}> of the object, found no {', '.join(missing)}")
+    try:
+        return [plain_number(text) for text in texts.values()]
+    except ValueError:
+        found = ", ".join(f"{text:.40}" for text in texts.values())
+        raise ValueError(f"expected {_COUNTS[len(names)]} numbers, found {found}") from None
+
+
+_COUNTS = {4: "four", 5: "five"}
+
+
+def _points(polygon: Element) -> list[tuple[float, float]]:
+    """The points of ``<x1>1</x1><y1>2</y1><x2>...`` or of ``<pt><x>1</x><y>2</y></pt>...``."""
+    leaves = [leaf for child in polygon.children for leaf in (child.children or [child])]
+    texts: dict[str, list[str]] = {"x": [], "y": []}
+    for leaf in leaves:
+        if re.fullmatch(r"[xy][0-9]*", leaf.name):
+            texts[leaf.name[0]].append(leaf.text)
+    try:
+        points = [(plain_number(x), plain_number(y)) for x, y in zip(texts["x"], texts["y"], strict=True)]
+    except ValueError:
+        points = []
+    if not points:
+        raise ValueError("expected a <polygon> with points x1, y1, x2, y2, ..., found other things")
+    return points
+
+
+def _score(item: Element) -> float | None:
+    text = item.text_of("score") or item.text_of("confidence")
+    return score_of(text) if text else None
 
 
 def _stated_size(values: dict[str, str]) -> tuple[int, int] | None:
     try:
-        size = int(values["width"]), int(values["height"])
+        return stated_size(plain_number(values["width"]), plain_number(values["height"]))
     except (KeyError, ValueError):
         return None
-    return stated_size(*size)

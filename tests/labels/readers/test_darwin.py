@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,11 @@ from typing import Any
 import pytest
 
 from spore_yolo.files.errors import SporeYoloError
-from spore_yolo.labels.image_index import ImageIndex
+from spore_yolo.labels.codes import UNKNOWN_IMAGE, UNREADABLE_LABEL
+from spore_yolo.labels.image_index import ImageIndex, NamedImages
 from spore_yolo.labels.readers import read_labels
 from spore_yolo.labels.readers.darwin import read_darwin
+from spore_yolo.labels.readers.options import ReadOptions
 from spore_yolo.labels.table import RawLabels, check_boxes
 
 BOX = {"x": 10.5, "y": 20, "w": 30, "h": 40}
@@ -49,7 +52,7 @@ def read(tmp_path: Path, images: ImageIndex) -> Callable[..., RawLabels]:
         folder.mkdir()
         for number, content in enumerate(contents):
             (folder / f"{number}.json").write_text(json.dumps(content, indent=1))
-        return read_darwin(folder, images, scores=scores)
+        return read_darwin(folder, images, ReadOptions(scores=scores))
 
     return reader
 
@@ -85,7 +88,73 @@ def test_boxes_are_corner_width_height(read: Read, images: ImageIndex) -> None:
 def test_polygon_counts_by_the_box_round_it(read: Read, shape: dict[str, Any], expected: tuple[float, ...]) -> None:
     labels = read(darwin(annotation(polygon=shape)))
     assert [box[2:6] for box in labels.boxes] == [expected]
+    assert (labels.problems, labels.notes) == ([], ["1 polygons were turned into the boxes round them"])
+
+
+@pytest.mark.parametrize(
+    ("angle", "expected"),
+    [
+        pytest.param({}, (40, 36, 60, 44), id="not turned"),
+        pytest.param({"angle": math.pi / 2}, (46, 30, 54, 50), id="turned by a quarter, in radians"),
+    ],
+)
+def test_ellipse_counts_by_the_box_round_it(read: Read, angle: dict[str, float], expected: tuple[float, ...]) -> None:
+    shape = {"center": {"x": 50, "y": 40}, "radius": {"x": 10, "y": 4}, **angle}
+    labels = read(darwin(annotation(ellipse=shape)))
+    assert [box[2:6] for box in labels.boxes] == [pytest.approx(expected)]
+    assert (labels.problems, labels.notes) == ([], ["1 ellipses were turned into the boxes round them"])
+
+
+def two_slots(*files: Any) -> dict[str, Any]:
+    slots = [
+        {"type": "image", "slot_name": f"s{number}", "width": 100, "height": 80, "source_files": [{"file_name": name}]}
+        for number, name in enumerate(files)
+    ]
+    return item("pair", slots=slots)
+
+
+def test_each_slot_is_an_image(read: Read) -> None:
+    first = annotation("rust") | {"slot_names": ["s0"]}
+    second = annotation("smut") | {"slot_names": ["s1"]}
+    both = annotation("bunt") | {"slot_names": ["s0", "s1", "s0"]}
+    nowhere = annotation("scab") | {"slot_names": []}
+    labels = read(darwin(first, second, both, nowhere, item=two_slots("a.jpg", "b.png")))
     assert labels.problems == []
+    assert [(box.image, box.class_name) for box in labels.boxes] == [
+        ("a.jpg", "rust"),
+        ("b.png", "smut"),
+        ("a.jpg", "bunt"),
+        ("b.png", "bunt"),
+        ("a.jpg", "scab"),
+    ]
+    assert labels.stated_sizes == {"a.jpg": (100, 80), "b.png": (100, 80)}
+
+
+def test_slots_of_one_file_name_lie_in_folders(tmp_path: Path, save_image: Callable[..., Path]) -> None:
+    for name in ("s0", "s1"):
+        save_image(tmp_path / "images" / "pair" / name / "x.jpg")
+    content = darwin(annotation() | {"slot_names": ["s1"]}, item=two_slots("x.jpg", "x.jpg"))
+    (tmp_path / "1.json").write_text(json.dumps(content))
+    for known in (ImageIndex(tmp_path / "images"), NamedImages(tmp_path / "1.json")):
+        labels = read_darwin(tmp_path / "1.json", known)
+        assert labels.problems == []
+        assert [box.image for box in labels.boxes] == ["pair/s1/x.jpg"]
+
+
+def test_one_unknown_slot_does_not_take_the_other_along(read: Read) -> None:
+    content = darwin(
+        annotation() | {"slot_names": ["s0"]}, annotation() | {"slot_names": ["s1"]}, item=two_slots("a.jpg", "c.jpg")
+    )
+    labels = read(content)
+    assert [box.image for box in labels.boxes] == ["a.jpg"]
+    assert [(problem.line, problem.code) for problem in labels.problems] == [(None, UNKNOWN_IMAGE)]
+
+
+@pytest.mark.parametrize("names", [["s2"], "s0", [0]])
+def test_slot_that_is_not_there(read: Read, names: Any) -> None:
+    labels = read(darwin(annotation() | {"slot_names": names}, item=two_slots("a.jpg", "b.png")))
+    assert [problem.code for problem in labels.problems] == [UNREADABLE_LABEL]
+    assert "'slot_names' of the item (s0, s1)" in labels.problems[0].message
 
 
 def test_bounding_box_of_a_polygon_is_taken(read: Read) -> None:
@@ -106,10 +175,7 @@ def test_annotations_that_are_no_boxes_are_counted(read: Read) -> None:
     )
     assert len(labels.boxes) == 1
     assert labels.problems == []
-    assert labels.notes == [
-        "annotations that are neither bounding boxes nor polygons were left out:"
-        " 2 keypoint, 1 line, 1 tag, 1 without a shape"
-    ]
+    assert labels.notes == ["annotations that are no boxes were left out: 2 keypoint, 1 line, 1 tag, 1 without a shape"]
 
 
 @pytest.mark.parametrize(
@@ -175,7 +241,13 @@ def test_image_is_found(
         pytest.param(darwin(item=item(path=["/"])), "'path' of the item", id="a path that is no text"),
         pytest.param(darwin(annotations={}), "a list 'annotations'", id="annotations are no list"),
         pytest.param(darwin(item=item(slots=3)), "a list of 'slots'", id="slots are no list"),
-        pytest.param(darwin(item=item(slots=[{}, {}])), "one image, found 2 slots", id="two images in one item"),
+        pytest.param(
+            darwin(item=item(slots=[{"slot_name": "x"}, {"slot_name": "x"}])),
+            "found several called 'x'",
+            id="two slots of one name",
+        ),
+        pytest.param(darwin(item=two_slots("a.jpg", "")), "file name in the 'source_files' of slot s1", id="no file"),
+        pytest.param(darwin(item=item(slots=[{}] * 101)), "at most 100 slots, found 101", id="too many slots"),
         pytest.param(darwin(item=item(slots=[{"type": "video"}])), "type 'image', found 'video'", id="a video"),
         pytest.param(darwin(item=item("c.jpg")), "unknown image: no c.jpg", id="unknown image"),
         pytest.param(darwin(item=item(path="/../..")), "leads outside", id="a path that leads outside"),
@@ -193,6 +265,7 @@ def test_bad_file_is_named(read: Read, tmp_path: Path, content: Any, message: st
     assert len(labels.boxes) == 1, "the other file is read"
     assert [problem.file for problem in labels.problems] == [tmp_path / "darwin" / "0.json"]
     assert message in labels.problems[0].message
+    assert labels.problems[0].code in (UNREADABLE_LABEL, UNKNOWN_IMAGE)
 
 
 def line_of(path: Path, mark: str) -> int:
@@ -213,6 +286,8 @@ def line_of(path: Path, mark: str) -> int:
         pytest.param(annotation(polygon={"paths": [[]]}), "paths of points", id="a path without points"),
         pytest.param(annotation(polygon={"paths": [[{"x": 1}]]}), "paths of points", id="half a point"),
         pytest.param(annotation(polygon={"paths": [[[1, 2]]]}), "paths of points", id="points as lists"),
+        pytest.param(annotation(ellipse={"center": {"x": 1, "y": 2}}), "center, radius and angle", id="no radius"),
+        pytest.param(annotation(ellipse=[1, 2, 3]), "center, radius and angle", id="an ellipse that is a list"),
         pytest.param(annotation(polygon=[]), "paths of points", id="a polygon that is a list"),
         pytest.param(
             annotation(bounding_box=BOX, inference={"confidence": 90}), "from 0 to 1, found 90", id="a score in percent"

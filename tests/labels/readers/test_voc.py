@@ -8,8 +8,10 @@ from pathlib import Path
 import pytest
 
 from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.labels.codes import UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import ImageIndex, NamedImages
 from spore_yolo.labels.readers import read_labels
+from spore_yolo.labels.readers.options import ReadOptions
 from spore_yolo.labels.readers.voc import read_voc
 from spore_yolo.labels.table import RawLabels, check_boxes
 
@@ -34,11 +36,11 @@ def voc(*lines: str) -> str:
 def read(tmp_path: Path, images: ImageIndex) -> Callable[..., RawLabels]:
     """Reads one VOC file with the text given, as the labels of a.jpg (100 x 80)."""
 
-    def reader(content: str | bytes, name: str = "a.xml") -> RawLabels:
+    def reader(content: str | bytes, name: str = "a.xml", scores: bool = False) -> RawLabels:
         folder = tmp_path / "labels"
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
-        return read_voc(folder, images)
+        return read_voc(folder, images, ReadOptions(scores=scores))
 
     return reader
 
@@ -122,6 +124,23 @@ def test_each_object_has_its_line(read: Read) -> None:
     ("content", "line", "message"),
     [
         pytest.param(voc(SIZE, voc_object("a", 1, 5, 5)), 3, "four numbers, found a, 1, 5, 5", id="a letter"),
+        pytest.param(voc(SIZE, voc_object("1_0", 1, 5, 5)), 3, "four numbers, found 1_0", id="a number of Python"),
+        pytest.param(voc(SIZE, voc_object("\uff11", 1, 5, 5)), 3, "four numbers, found \uff11", id="a wide digit"),
+        pytest.param(
+            voc("<object><name>rust</name><polygon><x1>1</x1></polygon></object>"),
+            2,
+            "<polygon> with",
+            id="half a point",
+        ),
+        pytest.param(
+            voc("<object><name>rust</name><polygon/></object>"), 2, "<polygon> with", id="a polygon of nothing"
+        ),
+        pytest.param(
+            voc("<object><name>rust</name><robndbox><cx>1</cx></robndbox></object>"),
+            2,
+            "in the <robndbox> of the object, found no cy, w, h, angle",
+            id="a part of a rotated box",
+        ),
         pytest.param(voc(SIZE, voc_object("", 1, 5, 5)), 3, "found no xmin", id="an empty number"),
         pytest.param(voc("<object><name>rust</name></object>"), 2, "found no xmin, ymin, xmax, ymax", id="no box"),
         pytest.param(voc(voc_object(1, 1, 5, 5, name="")), 2, "found no name", id="no class"),
@@ -155,6 +174,7 @@ def test_bad_files_and_objects(
     assert labels.boxes == []
     assert [problem.file for problem in labels.problems] == [tmp_path / "labels" / "a.xml"]
     assert message in labels.problems[0].message
+    assert labels.problems[0].code == UNREADABLE_LABEL
     assert line is None or labels.problems[0].line == line
 
 
@@ -214,6 +234,7 @@ def test_unknown_image(read: Read, filename: str, named: str) -> None:
     assert labels.labelled_images == set()
     assert "unknown image" in labels.problems[0].message
     assert named in labels.problems[0].message
+    assert labels.problems[0].code == UNKNOWN_IMAGE
 
 
 @pytest.mark.parametrize(
@@ -295,3 +316,52 @@ def test_file_that_does_not_name_its_image_needs_the_images(tmp_path: Path) -> N
     labels = read_voc(tmp_path, NamedImages(tmp_path))
     assert labels.boxes == []
     assert "give the folder that holds a.*" in labels.problems[0].message
+
+
+@pytest.mark.parametrize(
+    ("shape", "expected", "note"),
+    [
+        pytest.param(
+            "<polygon><x1>4.5</x1><y1>9</y1><x2>8</x2><y2>2</y2><x3>6</x3><y3>5</y3></polygon>",
+            (4.5, 2, 8, 9),
+            "polygons",
+            id="a polygon of Roboflow",
+        ),
+        pytest.param(
+            "<polygon><pt><x>4</x><y>9</y></pt><pt><x>8</x><y>2</y></pt><username>x</username></polygon>",
+            (4, 2, 8, 9),
+            "polygons",
+            id="a polygon with points",
+        ),
+        pytest.param(
+            "<robndbox><cx>50</cx><cy>40</cy><w>20</w><h>10</h><angle>1.5707963267948966</angle></robndbox>",
+            (45, 30, 55, 50),
+            "rotated boxes",
+            id="a box of roLabelImg, turned by a quarter",
+        ),
+    ],
+)
+def test_other_shapes_become_the_box_round_them(read: Read, shape: str, expected: tuple[float, ...], note: str) -> None:
+    labels = read(voc(f"<object><name>rust</name>{shape}</object>"))
+    assert labels.problems == []
+    assert [box[2:6] for box in labels.boxes] == [pytest.approx(expected)]
+    assert labels.notes == [f"1 {note} were turned into the boxes round them"]
+
+
+def test_box_beside_a_polygon_is_taken(read: Read) -> None:
+    labels = read(voc(voc_object(1, 1, 5, 5, more="<polygon><x1>7</x1><y1>8</y1></polygon>")))
+    assert ([box[2:6] for box in labels.boxes], labels.notes) == ([(0, 0, 5, 5)], [])
+
+
+@pytest.mark.parametrize("tag", ["score", "confidence"])
+def test_scores_are_read_where_they_are_asked_for(read: Read, tag: str) -> None:
+    content = voc(voc_object(1, 1, 5, 5, more=f"<{tag}>0.25</{tag}>"), voc_object(1, 1, 5, 5))
+    assert [box.score for box in read(content, scores=True).boxes] == [0.25, None]
+    assert [box.score for box in read(content).boxes] == [None, None]
+
+
+@pytest.mark.parametrize("score", ["90", "nan", "high"])
+def test_score_that_is_none(read: Read, score: str) -> None:
+    labels = read(voc(SIZE, voc_object(1, 1, 5, 5, more=f"<score>{score}</score>")), scores=True)
+    assert [(problem.line, problem.code) for problem in labels.problems] == [(3, UNREADABLE_LABEL)]
+    assert "from 0 to 1" in labels.problems[0].message

@@ -11,9 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spore_yolo.files.errors import InputProblems, SporeYoloError
-from spore_yolo.labels.image_index import ImageIndex
-from spore_yolo.labels.readers.yolo import read_yolo
-from spore_yolo.labels.table import COORDINATES, RawLabels, check_boxes
+from spore_yolo.labels.codes import UNKNOWN_CLASS, UNKNOWN_IMAGE, UNREADABLE_LABEL
+from spore_yolo.labels.image_index import ImageIndex, KnownImages
+from spore_yolo.labels.readers import values, yolo
+from spore_yolo.labels.readers.options import ReadOptions
+from spore_yolo.labels.readers.yolo import names_of_classes, read_yolo
+from spore_yolo.labels.table import COORDINATES, UNKNOWN_SIZE, RawLabels, check_boxes
 
 SaveImage = Callable[..., Path]
 
@@ -22,12 +25,12 @@ SaveImage = Callable[..., Path]
 def read(tmp_path: Path, images: ImageIndex) -> Callable[..., RawLabels]:
     """Reads labels/a.txt with the text given; more files by their path beside the labels folder."""
 
-    def reader(content: str | bytes, **files: str) -> RawLabels:
-        (tmp_path / "labels").mkdir()
+    def reader(content: str | bytes, scores: bool = False, **files: str) -> RawLabels:
+        (tmp_path / "labels").mkdir(exist_ok=True)
         (tmp_path / "labels" / "a.txt").write_bytes(content if isinstance(content, bytes) else content.encode())
         for name, text in files.items():
             (tmp_path / name).write_text(text, encoding="utf-8")
-        return read_yolo(tmp_path / "labels", images)
+        return read_yolo(tmp_path / "labels", images, ReadOptions(scores=scores))
 
     return reader
 
@@ -45,6 +48,8 @@ Read = Callable[..., RawLabels]
         pytest.param("  0\t0.5  0.5 1 1  ", (0, 0, 100, 80), id="blanks and tabs"),
         pytest.param("\ufeff0 0.5 0.5 1 1", (0, 0, 100, 80), id="the mark of Windows in front"),
         pytest.param("0 5e-1 .5 1. 1.0", (0, 0, 100, 80), id="other ways to write numbers"),
+        pytest.param("0.0 0.5 0.5 1 1", (0, 0, 100, 80), id="a class as a float"),
+        pytest.param("0 0.5 0.5 1 1\r", (0, 0, 100, 80), id="line ends of Windows"),
     ],
 )
 def test_fractions_become_pixels(read: Read, images: ImageIndex, line: str, expected: tuple[float, ...]) -> None:
@@ -59,10 +64,17 @@ def test_fractions_become_pixels(read: Read, images: ImageIndex, line: str, expe
     [
         pytest.param("0 0.5 0.5 0.1", "found 4", id="a column is missing"),
         pytest.param("0 0.5 0.5 0.1 0.1 0.9", "found 6", id="a confidence, as in predictions"),
-        pytest.param("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1 0.2", "found 9", id="an outline, as in segmentation"),
         pytest.param("rust 0.5 0.5 0.1 0.1", "rust", id="a name in place of a number"),
         pytest.param("0 0.5 0.5 0.1 wide", "wide", id="a word in place of a fraction"),
         pytest.param("0,0.5,0.5,0.1,0.1", "found 1", id="commas"),
+        pytest.param("0 0.5 0.5 0.1 1_0", "1_0", id="a number of Python"),
+        pytest.param("0 0.5 0.5 0.1 \uff11", "\uff11", id="a wide digit"),
+        pytest.param("1_0 0.5 0.5 0.1 0.1", "1_0", id="a class of Python"),
+        pytest.param("0.5 0.5 0.5 0.1 0.1", "a class number", id="half a class"),
+        pytest.param("1e0 0.5 0.5 0.1 0.1", "a class number", id="a class with an exponent"),
+        pytest.param("9" * 5000 + " 0.5 0.5 0.1 0.1", "a class number", id="a class of thousands of digits"),
+        pytest.param("0 0.1 0.1 0.2 0.1 0.2 0.2 0.1", "kpt_shape", id="half a point"),
+        pytest.param("0 0.1 0.1 0.2 0.1 0.2 x", "expected 7 numbers", id="a polygon with a letter"),
         pytest.param("2 0.5 0.5 0.1 0.1", "unknown class 2.*0 rust, 1 smut", id="a class that is not in the list"),
         pytest.param("-1 0.5 0.5 0.1 0.1", "unknown class -1", id="a negative class"),
     ],
@@ -73,6 +85,7 @@ def test_bad_line(read: Read, tmp_path: Path, line: str, message: str) -> None:
     assert [(box.class_name, box.line) for box in labels.boxes] == [("smut", 1), ("smut", 4)]
     assert [(problem.file, problem.line) for problem in labels.problems] == [(tmp_path / "labels" / "a.txt", 3)]
     assert re.search(message, labels.problems[0].message)
+    assert labels.problems[0].code == (UNKNOWN_CLASS if message.startswith("unknown class") else UNREADABLE_LABEL)
 
 
 @pytest.mark.parametrize(
@@ -102,6 +115,11 @@ def test_impossible_box_is_named_by_its_line(read: Read, images: ImageIndex, lin
         pytest.param({"data.yaml": "names: {1: smut, 7: bunt}"}, ["smut", "bunt"], "smut", id="numbers with gaps"),
         pytest.param({"data.yml": "names: [rust, smut]"}, ["rust", "smut"], "smut", id="the short suffix"),
         pytest.param({"data.yaml": "nc: 2\nnames: [7, 8]"}, ["7", "8"], "8", id="numbers as names"),
+        pytest.param({"obj.names": "rust\nsmut\n"}, ["rust", "smut"], "smut", id="a list of Darknet"),
+        pytest.param({"data.yaml": "\ufeffnames: [rust, smut]"}, ["rust", "smut"], "smut", id="the mark of Windows"),
+        pytest.param(
+            {"data.yaml": "names: [rust, smut, rust]"}, ["rust", "smut"], "smut", id="a name that comes twice"
+        ),
         pytest.param({"labels/data.yaml": "names: [a, b]"}, ["a", "b"], "b", id="beside the labels"),
         pytest.param({"images/data.yaml": "names: [a, b]"}, ["a", "b"], "b", id="beside the images"),
         pytest.param({"classes.txt": "rust\nsmut spore\n"}, ["rust", "smut spore"], "smut spore", id="classes.txt"),
@@ -142,6 +160,8 @@ def test_classes_without_a_list_are_in_the_order_of_their_numbers(read: Read) ->
         pytest.param("names: {rust: 0}\n", "numbered names", id="names and numbers exchanged"),
         pytest.param("- rust\n", "expected 'names:'", id="a bare list"),
         pytest.param("names: [rust\n", "data.yaml:2", id="not YAML"),
+        pytest.param("names: [[a, b], [c]]\n", "found other things", id="lists in the list"),
+        pytest.param("names: {0: rust, true: smut}\n", "found other things", id="true as a number"),
     ],
 )
 def test_class_list_that_cannot_be_read(read: Read, content: str, message: str) -> None:
@@ -173,6 +193,7 @@ def test_unknown_image_and_texts_that_are_no_labels(read: Read, tmp_path: Path) 
     assert [box.image for box in labels.boxes] == ["a.jpg"]
     assert [problem.file for problem in labels.problems] == [tmp_path / "labels" / "c.txt"]
     assert "unknown image" in labels.problems[0].message
+    assert labels.problems[0].code == UNKNOWN_IMAGE
 
 
 @pytest.mark.parametrize("labels_of", ["{split}/labels/a.txt", "labels/{split}/a.txt"], ids=["Roboflow", "Ultralytics"])
@@ -222,6 +243,143 @@ def test_no_files(tmp_path: Path, images: ImageIndex, name: str, message: str) -
     (tmp_path / "a.txt").touch()
     with pytest.raises(SporeYoloError, match=message):
         read_yolo(tmp_path / name, images)
+
+
+@pytest.mark.parametrize(
+    ("line", "expected", "note"),
+    [
+        pytest.param("0 0.1 0.1 0.2 0.1 0.2 0.3", (10, 8, 20, 24), "polygons", id="a triangle"),
+        pytest.param(
+            "0 0.1 0.2 0.2 0.1 0.3 0.2 0.2 0.3",
+            (10, 8, 30, 24),
+            "rotated boxes or polygons of four points",
+            id="a rotated box",
+        ),
+        pytest.param("0 " + "0.1 0.2 " * 50 + "0.5 0.5", (10, 16, 50, 40), "polygons", id="many points"),
+    ],
+)
+def test_polygons_become_the_box_round_them(read: Read, line: str, expected: tuple[float, ...], note: str) -> None:
+    labels = read(line)
+    assert labels.problems == []
+    assert [box[2:6] for box in labels.boxes] == [pytest.approx(expected)]
+    assert labels.notes == [f"1 {note} were turned into the boxes round them"]
+
+
+def test_nan_in_a_polygon_goes_to_the_table(read: Read, images: ImageIndex) -> None:
+    checked = check_boxes(read("0 0.1 0.1 nan 0.1 0.2 0.3").boxes, images.sizes)
+    assert (len(checked.table), len(checked.problems)) == (0, 1)
+
+
+@pytest.mark.parametrize(
+    ("line", "score", "box"),
+    [
+        pytest.param("0 0.5 0.5 1 1 0.25", 0.25, (0, 0, 100, 80), id="a box with a score"),
+        pytest.param("0 0.5 0.5 1 1", None, (0, 0, 100, 80), id="a box without"),
+        pytest.param("0 0.1 0.1 0.2 0.1 0.2 0.3", None, (10, 8, 20, 24), id="a triangle without"),
+        pytest.param("0 0.1 0.1 0.2 0.1 0.2 0.3 0.5", 0.5, (10, 8, 20, 24), id="a triangle with a score"),
+        pytest.param("0 0.1 0.2 0.2 0.1 0.3 0.2 0.2 0.3 1", 1, (10, 8, 30, 24), id="a rotated box with a score"),
+    ],
+)
+def test_scores(read: Read, line: str, score: float | None, box: tuple[float, ...]) -> None:
+    labels = read(line, scores=True)
+    assert labels.problems == []
+    assert [(found.score, found[2:6]) for found in labels.boxes] == [(score, pytest.approx(box))]
+
+
+@pytest.mark.parametrize("score", ["1.5", "nan", "high", "0_5"])
+def test_score_that_is_none(read: Read, score: str) -> None:
+    labels = read(f"0 0.5 0.5 1 1 0.5\n0 0.5 0.5 1 1 {score}", scores=True)
+    assert len(labels.boxes) == 1
+    assert [(problem.line, problem.code) for problem in labels.problems] == [(2, UNREADABLE_LABEL)]
+
+
+@pytest.mark.parametrize(
+    ("line", "scores", "score"),
+    [
+        pytest.param("0 0.5 0.5 1 1 0.1 0.1 2 0.9 0.9 1", False, None, id="two points with how visible they are"),
+        pytest.param("0 0.5 0.5 1 1 0.1 0.1 2 0.9 0.9 1 0.25", True, 0.25, id="with a score"),
+        pytest.param("0 0.5 0.5 1 1", False, None, id="without points"),
+    ],
+)
+def test_keypoints_are_left_out_where_the_shape_is_told(
+    read: Read, line: str, scores: bool, score: float | None
+) -> None:
+    labels = read(line, scores=scores, **{"data.yaml": "names: [rust]\nkpt_shape: [2, 3]"})
+    assert labels.problems == []
+    assert [(found.score, found[2:6]) for found in labels.boxes] == [(score, pytest.approx((0, 0, 100, 80)))]
+    keypoints = "annotations that are no boxes were left out: 1 sets of keypoints"
+    assert labels.notes == ([keypoints] if len(line) > 20 else [])
+
+
+def test_names_that_are_not_as_many_as_said(read: Read, tmp_path: Path) -> None:
+    labels = read("0 0.5 0.5 1 1", **{"data.yaml": "nc: 3\nnames: [rust, smut]"})
+    assert len(labels.boxes) == 1
+    assert [(problem.file, problem.code) for problem in labels.problems] == [(tmp_path / "data.yaml", UNREADABLE_LABEL)]
+    assert "found 2 names and nc: 3" in labels.problems[0].message
+
+
+def test_a_thousand_classes_do_not_fill_the_message(read: Read) -> None:
+    labels = read("5000 0.5 0.5 1 1", **{"classes.txt": "\n".join(f"class {number}" for number in range(1000))})
+    assert len(labels.problems[0].message) < 300
+    assert "0 class 0, 1 class 1" in labels.problems[0].message
+
+
+def test_names_of_classes(tmp_path: Path) -> None:
+    assert names_of_classes(tmp_path / "labels", tmp_path / "images") == {}
+    (tmp_path / "data.yaml").write_text("names: {3: rust}")
+    assert names_of_classes(tmp_path / "labels", tmp_path / "images") == {3: "rust"}
+
+
+def test_images_that_share_a_stem(tmp_path: Path, save_image: SaveImage) -> None:
+    for name in ("a.jpg", "a.png"):
+        save_image(tmp_path / "images" / name)
+        (tmp_path / "labels").mkdir(exist_ok=True)
+        (tmp_path / "labels" / f"{name}.txt").write_text("0 0.5 0.5 1 1")
+    labels = read_yolo(tmp_path / "labels", ImageIndex(tmp_path / "images"))
+    assert labels.problems == []
+    assert [box.image for box in labels.boxes] == ["a.jpg", "a.png"]
+
+
+def test_unknown_size_is_told_once(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("0 0.5 0.5 1 1\n0 0.5 0.5 1 1\n")
+    labels = read_yolo(tmp_path, KnownImages({"a.jpg": UNKNOWN_SIZE}, tmp_path, ""))
+    assert labels.boxes == []
+    assert [(problem.line, problem.code) for problem in labels.problems] == [(1, UNREADABLE_LABEL)]
+
+
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_encodings(read: Read, encoding: str) -> None:
+    labels = read("0 0.5 0.5 1 1\n0 0.5 0.5 1 1".encode(encoding))
+    assert ([box.line for box in labels.boxes], labels.problems) == ([1, 2], [])
+
+
+@pytest.mark.parametrize(
+    ("content", "line", "message"),
+    [
+        pytest.param("0 0.5 0.5 1 1\n" * 51, None, "at most 50 lines, found 51", id="many lines"),
+        pytest.param("0 0.5 0.5 1 1\n" + "1 " * 600, 2, "at most 1,000 letters, found 1,200", id="a long line"),
+        pytest.param(" " * 3000, None, "found 0 MB", id="a large file"),
+    ],
+)
+def test_files_that_would_take_too_much(
+    read: Read, monkeypatch: pytest.MonkeyPatch, content: str, line: int | None, message: str
+) -> None:
+    monkeypatch.setattr(yolo, "MAX_LINES", 50)
+    monkeypatch.setattr(yolo, "MAX_LETTERS", 1000)
+    monkeypatch.setattr(values, "MAX_BYTES", 2000)
+    labels = read(content)
+    assert [(problem.line, problem.code) for problem in labels.problems] == [(line, UNREADABLE_LABEL)]
+    assert message in labels.problems[0].message
+
+
+def test_links_in_a_circle(tmp_path: Path, images: ImageIndex) -> None:
+    folder = tmp_path / "labels"
+    folder.mkdir()
+    (folder / "loop").symlink_to(folder)
+    (folder / "a.txt").symlink_to(folder / "a.txt")
+    labels = read_yolo(folder, images)
+    assert labels.boxes == []
+    assert ["found no file" in problem.message for problem in labels.problems] == [True]
 
 
 WIDTH, HEIGHT = 640, 417
