@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from spore_yolo.labels.table import COORDINATES
-from spore_yolo.labels.writers import CANDIDATE_COLUMNS
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
 
 if TYPE_CHECKING:
     import supervision as sv

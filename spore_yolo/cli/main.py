@@ -15,10 +15,12 @@ import spore_yolo
 from spore_yolo.cli import (
     browse,
     calibrate,
+    check,
     compare,
     demo,
     describe,
     evaluate,
+    export,
     import_dataset,
     predict,
     pretrain,
@@ -61,6 +63,7 @@ def build_parser() -> argparse.ArgumentParser:
         demo,
         sample,
         import_dataset,
+        check,
         describe,
         train_detector,
         train_classifier,
@@ -69,6 +72,7 @@ def build_parser() -> argparse.ArgumentParser:
         compare,
         browse,
         predict,
+        export,
         pretrain,
     ):
         module.add_parser(commands)

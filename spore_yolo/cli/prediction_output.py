@@ -14,21 +14,18 @@ import pandas as pd
 from tabulate import tabulate
 
 from spore_yolo.cli.looking import Caps, candidates_table, joined
+from spore_yolo.files.images import ImageSize
 from spore_yolo.files.provenance import code_commit, package_versions
 from spore_yolo.inference.contact_sheet import ContactSheets
 from spore_yolo.inference.drawing import write_marked
 from spore_yolo.inference.measuring import measure
+from spore_yolo.labels.label_set import LabelSet, boxes_of, images_of
 from spore_yolo.labels.table import COORDINATES
 from spore_yolo.labels.workbook import write_workbook
-from spore_yolo.labels.writers import (
-    CANDIDATE_COLUMNS,
-    MEASURE_COLUMNS,
-    safe_names,
-    unique_names,
-    write_coco,
-    write_csv,
-    yolo_text,
-)
+from spore_yolo.labels.writers import write_labels
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS, write_csv, written
+from spore_yolo.labels.writers.names import safe_names, unique_names
+from spore_yolo.labels.writers.yolo import yolo_text
 
 if TYPE_CHECKING:
     import numpy as np
@@ -101,7 +98,7 @@ class PredictionOutput:
     _candidates: list[pd.DataFrame] = field(default_factory=list)
     _detections: list[pd.DataFrame] = field(default_factory=list)
     _counts: list[dict[str, Any]] = field(default_factory=list)
-    _sizes: dict[str, tuple[int, int]] = field(default_factory=dict)
+    _sizes: dict[str, ImageSize] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         manifest = self.pair.manifest
@@ -116,7 +113,7 @@ class PredictionOutput:
 
     def add(self, slide: str, pixels: npt.NDArray[np.uint8], candidates: sv.Detections) -> None:
         """Takes what was found on a slide, and writes what belongs to it alone."""
-        name, size = self._names[slide], (pixels.shape[1], pixels.shape[0])
+        name, size = self._names[slide], ImageSize(pixels.shape[1], pixels.shape[0])
         detections = self.pair.detections(candidates, self.point)
         found = candidates_table(slide, detections)
         if self.scale.um_per_px is not None:
@@ -128,7 +125,7 @@ class PredictionOutput:
         per_class = found["class"].value_counts()
         per_class = {name: int(per_class.get(name, 0)) for name in self._classes}
         self._counts.append({"slide": slide, **per_class, "all": len(found)})
-        text = yolo_text(found, size, self.pair.manifest.classes)
+        text = yolo_text(found, (size.width, size.height), self.pair.manifest.classes)
         (self.folder / "labels" / f"{name}.txt").write_text(text, encoding="utf-8")
         if self.images:
             write_marked(self.folder / "images" / f"{name}.jpg", pixels, detections)
@@ -143,7 +140,8 @@ class PredictionOutput:
         counts = pd.DataFrame(self._counts)
         write_csv(folder / "candidates.csv", joined(self._candidates))
         write_csv(folder / "predictions.csv", detections)
-        write_coco(folder / "predictions.coco.json", detections, self._sizes, manifest.classes)
+        found = LabelSet(images_of(self._sizes), boxes_of(written(detections), "predictions.csv"), manifest.classes)
+        write_labels(found, folder / "predictions.coco.json", "coco")
         (folder / "classes.txt").write_text("".join(f"{name}\n" for name in manifest.classes), encoding="utf-8")
         counts.to_csv(folder / "counts.csv", index=False)
         part = manifest.detector

@@ -16,13 +16,13 @@ import pandas as pd
 from tqdm import tqdm
 
 from spore_yolo.dataset.store import Dataset
-from spore_yolo.dataset.yolo_layout import yolo_lines
 from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.images import read_image
 from spore_yolo.files.structured import write_yaml
 from spore_yolo.inference.tiling import GREY, TileGrid, rescale
 from spore_yolo.labels.table import COORDINATES
+from spore_yolo.labels.writers.yolo import yolo_text
 
 MIN_VISIBLE = 0.4
 """A box of which a tile shows less than this share of the area is no object there: too little is seen of it."""
@@ -217,7 +217,7 @@ def _write(
             whole[:height, :width] = tile
             tile = whole
             shown = (x_max - x_min) / width, (y_max - y_min) / height
-            text = yolo_lines(plan.boxes, tile.shape[1] * shown[0], tile.shape[0] * shown[1], classes)
+            text = yolo_text(plan.boxes, (tile.shape[1] * shown[0], tile.shape[0] * shown[1]), classes)
             path = folder / "images" / split / f"{plan.name}.jpg"
             written = cv2.imwrite(
                 str(path), cv2.cvtColor(tile, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, JPEG_QUALITY]

@@ -13,28 +13,12 @@ import pandas as pd
 from spore_yolo.dataset.split import SPLITS
 from spore_yolo.files.errors import InputProblems, Problem
 from spore_yolo.files.structured import write_yaml
+from spore_yolo.labels.label_set import LabelSet
+from spore_yolo.labels.writers.yolo import yolo_texts
 
 HEADER = """\
 # Made by `spore-yolo import` from boxes.csv and images.csv. Ignored boxes are left out here: plain YOLO has none.
 """
-
-
-def yolo_lines(boxes: pd.DataFrame, width: float, height: float, classes: Sequence[str]) -> str:
-    """The YOLO text of the boxes of one image, ``class x_centre y_centre width height`` as fractions.
-
-    Args:
-        boxes: Rows of a boxes table, all of one image.
-        width: Width of that image in pixels.
-        height: Height of that image in pixels.
-        classes: Class names in the order of their numbers.
-    """
-    numbers = {name: number for number, name in enumerate(classes)}
-    lines = []
-    columns = zip(boxes["class"], boxes["x_min"], boxes["y_min"], boxes["x_max"], boxes["y_max"], strict=True)
-    for name, x_min, y_min, x_max, y_max in columns:
-        x, y = (x_min + x_max) / 2 / width, (y_min + y_max) / 2 / height
-        lines.append(f"{numbers[name]} {x:.8f} {y:.8f} {(x_max - x_min) / width:.8f} {(y_max - y_min) / height:.8f}\n")
-    return "".join(lines)
 
 
 def write_layout(
@@ -57,17 +41,15 @@ def write_layout(
     """
     used = images[images["split"].isin(SPLITS)]
     _check_stems(used)
-    wanted = boxes[~boxes["ignored"]]
-    of_image = dict(tuple(wanted.groupby("image", sort=False)))
-    none = wanted.iloc[:0]
-    for row in used.itertuples():
+    texts = yolo_texts(LabelSet(used, boxes[boxes["image"].isin(used["image"])], list(classes)))
+    for row, text in zip(used.itertuples(), texts, strict=True):
         name = _name_in_layout(row.image)
         image = folder / "images" / row.split / name
         label = folder / "labels" / row.split / name.with_suffix(".txt")
         image.parent.mkdir(parents=True, exist_ok=True)
         label.parent.mkdir(parents=True, exist_ok=True)
         _link(images_root / row.image, image, final / "images" / row.split / name)
-        label.write_text(yolo_lines(of_image.get(row.image, none), row.width, row.height, classes), encoding="utf-8")
+        label.write_text(text, encoding="utf-8")
     present = [split for split in SPLITS if (used["split"] == split).any()]
     content: dict[str, object] = {split: f"images/{split}" for split in present}
     content["names"] = dict(enumerate(classes))

@@ -38,7 +38,7 @@ from spore_yolo.evaluation.strata import recall_by
 from spore_yolo.evaluation.traits import box_traits
 from spore_yolo.files.atomic import atomic_folder
 from spore_yolo.inference.manifest import OperatingPoint, PairManifest
-from spore_yolo.labels.writers import DECIMALS, write_csv
+from spore_yolo.labels.writers.candidates import DECIMALS, write_csv
 
 FILES = ["report.html", "metrics.json", "matches.csv", "slides.csv", "crops.csv", "confusion.csv", "candidates.csv"]
 PLOTS = ["precision_recall.png", "confusion.png"]

@@ -15,7 +15,7 @@ from openpyxl.styles import Font, PatternFill
 from openpyxl.utils import get_column_letter
 
 from spore_yolo.files.atomic import atomic_file
-from spore_yolo.labels.writers import written
+from spore_yolo.labels.writers.candidates import written
 
 EXCEL_ROWS = 1_048_576
 """The most rows that Excel opens on a sheet, the header included."""
@@ -41,7 +41,7 @@ def write_workbook(
     Args:
         path: The ``.xlsx`` file.
         counts: A row a slide: ``slide``, a column a class, ``all``.
-        detections: A row a detection, as for :func:`spore_yolo.labels.writers.write_csv`.
+        detections: A row a detection, as for :func:`spore_yolo.labels.writers.candidates.write_csv`.
         about: What made them: name and value, a row each. Several rows may have one name.
         targets: The classes whose columns are marked.
 

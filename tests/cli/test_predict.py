@@ -13,7 +13,7 @@ import yaml
 from PIL import Image
 
 from spore_yolo.labels.table import COORDINATES
-from spore_yolo.labels.writers import CANDIDATE_COLUMNS, MEASURE_COLUMNS
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS
 
 Run = Callable[..., tuple[int, str, str]]
 

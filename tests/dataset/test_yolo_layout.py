@@ -6,13 +6,10 @@ from pathlib import Path
 
 import pytest
 import yaml
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from spore_yolo.dataset.store import Dataset
-from spore_yolo.dataset.yolo_layout import write_layout, yolo_lines
+from spore_yolo.dataset.yolo_layout import write_layout
 from spore_yolo.files.errors import InputProblems
-from spore_yolo.labels.table import boxes_table
 
 Make = Callable[..., Dataset]
 
@@ -26,34 +23,6 @@ def _write(dataset: Dataset, folder: Path, paint: Callable[..., Path]) -> None:
 
 def _files(folder: Path) -> list[str]:
     return sorted(path.relative_to(folder).as_posix() for path in folder.rglob("*") if not path.is_dir())
-
-
-@settings(max_examples=50, deadline=None)
-@given(
-    st.integers(1, 60000),
-    st.integers(1, 60000),
-    st.tuples(*[st.floats(0, 1)] * 4).filter(lambda c: c[0] != c[1] and c[2] != c[3]),
-)
-def test_yolo_lines__read_back_to_a_thousandth_of_a_pixel(
-    width: int, height: int, parts: tuple[float, float, float, float]
-) -> None:
-    x_min, x_max = sorted(part * width for part in parts[:2])
-    y_min, y_max = sorted(part * height for part in parts[2:])
-    text = yolo_lines(boxes_table([("i", "b", x_min, y_min, x_max, y_max, False, "f", 1)]), width, height, ["a", "b"])
-    number, x, y, w, h = (float(field) for field in text.split())
-    assert number == 1
-    read = [(x - w / 2) * width, (y - h / 2) * height, (x + w / 2) * width, (y + h / 2) * height]
-    assert read == pytest.approx([x_min, y_min, x_max, y_max], abs=1e-3)
-
-
-def test_yolo_lines__known() -> None:
-    table = boxes_table(
-        [("i", "b", 10, 20, 30, 60, False, "f", 1), ("i", "a", 0, 0, 100, 200, False, "f", 2)],
-    )
-    assert yolo_lines(table, 100, 200, ["a", "b"]) == (
-        "1 0.20000000 0.20000000 0.20000000 0.20000000\n0 0.50000000 0.50000000 1.00000000 1.00000000\n"
-    )
-    assert yolo_lines(boxes_table(), 100, 200, ["a"]) == ""
 
 
 def test_write_layout__files(make_dataset: Make, tmp_path: Path, paint: Callable[..., Path]) -> None:

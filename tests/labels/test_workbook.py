@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from spore_yolo.labels import workbook
 from spore_yolo.labels.workbook import write_workbook
-from spore_yolo.labels.writers import CANDIDATE_COLUMNS, MEASURE_COLUMNS
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS
 
 COUNTS = pd.DataFrame(
     {"slide": ["a/1.jpg", "a/2.jpg", "b.jpg"], "smut": [1, 0, 4], "rust": [2, 3, 0], "all": [3, 3, 4]}
