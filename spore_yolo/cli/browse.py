@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import webbrowser
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -30,11 +31,11 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spore_yolo.dataset.store import Dataset
-    from spore_yolo.evaluation.fiftyone_boxes import Shown
 
 EXAMPLES = """\
   spore-yolo browse --run runs/magnaporthe --dataset magnaporthe
   spore-yolo browse --pair pairs/rust --dataset rust --split test --no-browser
+  spore-yolo browse --dataset rust                       # the labels alone, before any pair is trained
 """
 
 
@@ -43,7 +44,7 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands, "browse", "Look at labels, detections, misses and false alarms in the browser (FiftyOne).", EXAMPLES
     )
-    add_pair(parser)
+    add_pair(parser, required=False)
     parser.add_argument("--dataset", help="the dataset's name; without it the registered ones are listed")
     parser.add_argument(
         "--split", default="all", choices=["all", "train", "val", "test", "calibration"], help="default: %(default)s"
@@ -76,12 +77,62 @@ def port_number(text: str) -> int:
 
 
 def run(arguments: argparse.Namespace) -> None:
-    """Looks at the slides or remembers, builds the dataset, and serves the App until it is stopped."""
+    """Shows labels alone, or with them what a pair found, until it is stopped."""
+    if arguments.pair is None and arguments.training_run is None:
+        _show_labels(arguments)
+    else:
+        _show_pair(arguments)
+    print("stopped; nothing was left running")
+
+
+def _show_labels(arguments: argparse.Namespace) -> None:
+    """Builds the dataset of the labels alone and serves the App."""
+    import tempfile
+
+    from spore_yolo.cli.remembering import copies_for_browser
+    from spore_yolo.dataset.store import load_dataset
+    from spore_yolo.evaluation.fiftyone_app import listen
+    from spore_yolo.evaluation.fiftyone_labelled import Labelled, build_labelled
+    from spore_yolo.files.errors import UsageError
+
+    for option in ("operating_point", "at"):
+        if getattr(arguments, option) is not None:
+            raise UsageError(f"--{option.replace('_', '-')}: goes with --run or --pair; labels alone have no scores")
+    dataset = load_dataset(arguments.dataset, arguments.datasets)
+    images, boxes = _chosen(dataset, arguments.split)
+    slides = [(image, dataset.path_of(image)) for image in images["image"]]
+    with (
+        listen(arguments.address, arguments.port) as listener,
+        tempfile.TemporaryDirectory(prefix="spore-yolo-slides-") as folder,
+    ):
+        copies = copies_for_browser(Path(folder), slides)
+        shown = Labelled(
+            boxes=boxes,
+            images=images,
+            files={
+                image: (Path(folder) / copies[image] if image in copies else path).absolute() for image, path in slides
+            },
+            classes=dataset.classes,
+            targets=dataset.targets,
+            info={"dataset": dataset.name, "split": arguments.split},
+        )
+        name = dataset_name(dataset.name, Path("labels"))
+
+        def build(fiftyone: Any) -> Any:
+            print(f"laying out {len(boxes):,} labelled boxes on {len(images):,} slides …", flush=True)
+            return build_labelled(fiftyone, name, shown)
+
+        _serve(build, name, listener, browser=not arguments.no_browser and _has_display())
+
+
+def _show_pair(arguments: argparse.Namespace) -> None:
+    """Looks at the slides or remembers, builds the dataset, and serves the App."""
     from spore_yolo.cli.evaluate import comparable
     from spore_yolo.cli.remembering import features_of, look_once
     from spore_yolo.dataset.store import load_dataset
     from spore_yolo.evaluation.fiftyone_app import listen
     from spore_yolo.evaluation.fiftyone_boxes import Shown
+    from spore_yolo.evaluation.fiftyone_dataset import build_dataset
     from spore_yolo.evaluation.scoring import SPORE
     from spore_yolo.inference.manifest import read_manifest
     from spore_yolo.inference.pair import pair_folder, read_trained_on
@@ -124,27 +175,33 @@ def run(arguments: argparse.Namespace) -> None:
                 "warnings": looked.warnings,
             },
         )
-        _serve(shown, dataset_name(dataset.name, folder), listener, browser=not arguments.no_browser and _has_display())
-    print("stopped; nothing was left running")
+        name = dataset_name(dataset.name, folder)
+
+        def build(fiftyone: Any) -> Any:
+            labelled, slides = f"{len(boxes):,} labelled boxes", f"{len(images):,} slides"
+            print(f"matching {labelled} and what was found on {slides} …", flush=True)
+            built = build_dataset(fiftyone, name, shown)
+            print(_laid_out(shown.features is not None, **built.info["crops"]))
+            return built
+
+        _serve(build, name, listener, browser=not arguments.no_browser and _has_display())
 
 
-def _serve(shown: Shown, name: str, listener: socket.socket, browser: bool) -> None:
+def _serve(build: Callable[[Any], Any], name: str, listener: socket.socket, browser: bool) -> None:
     """Builds the dataset on a database of its own and serves the App until it is stopped."""
     from spore_yolo.evaluation.fiftyone_app import serve_app, url_of
     from spore_yolo.evaluation.fiftyone_database import own_fiftyone
-    from spore_yolo.evaluation.fiftyone_dataset import build_dataset
 
     print("starting FiftyOne …", flush=True)
     with own_fiftyone() as fiftyone:
-        labelled, slides = f"{len(shown.boxes):,} labelled boxes", f"{len(shown.images):,} slides"
-        print(f"matching {labelled} and what was found on {slides} …", flush=True)
-        dataset = build_dataset(fiftyone, name, shown)
-        print(_laid_out(shown.features is not None, **dataset.info["crops"]))
-        views, workspaces = ", ".join(dataset.list_saved_views()), ", ".join(dataset.list_workspaces())
+        dataset = build(fiftyone)
+        saved = {"saved views": dataset.list_saved_views(), "workspaces": dataset.list_workspaces()}
         url = url_of(listener, name)
 
         def ready() -> None:
-            print(f"saved views: {views}\nworkspaces: {workspaces}")
+            for what, names in saved.items():
+                if names:
+                    print(f"{what}: {', '.join(names)}")
             print(f"\n{url}\n\nthe App is there until Ctrl-C stops it", flush=True)
             if browser:
                 webbrowser.open(url)

@@ -181,7 +181,7 @@ def _look(place: Path, key: str, folder: Path, dataset: Dataset, images: pd.Data
             "key": key,
             "since": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
             "warnings": caps.warnings(part.max_detections_per_tile, part.largest_box),
-            "copies": _copies(temporary, slides),
+            "copies": copies_for_browser(temporary, slides),
         }
         (temporary / LOOKED).write_text(json.dumps(about, indent=1) + "\n", encoding="utf-8")
 
@@ -202,7 +202,7 @@ def _sharpness(slides: list[tuple[str, Path]], *tables: pd.DataFrame) -> list[np
     return results
 
 
-def _copies(folder: Path, slides: Iterable[tuple[str, Path]]) -> dict[str, str]:
+def copies_for_browser(folder: Path, slides: Iterable[tuple[str, Path]]) -> dict[str, str]:
     """Makes a JPEG of every slide that a browser may not show, or not upright; gives the names of those it made."""
     from PIL import Image
 

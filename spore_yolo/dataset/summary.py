@@ -9,6 +9,7 @@ import pandas as pd
 from tabulate import tabulate
 
 from spore_yolo.dataset.split import SPLITS
+from spore_yolo.dataset.statistics import Spread, Statistics
 from spore_yolo.dataset.store import SPARE, Dataset
 
 MIN_GROUPS = 8
@@ -109,3 +110,34 @@ def summary_text(dataset: Dataset) -> str:
         lines.append(f"variants left out (validation and test hold one a source): {summary.spare:,}")
     lines += [f"warning: {warning}" for warning in summary.warnings]
     return "\n".join(lines)
+
+
+def sizes_text(statistics: Statistics) -> str:
+    """Sizes of boxes a class, and how dense slides are, as ``describe`` prints them below the summary."""
+    headers = ["longer side, px", "shorter side, px", "longer side, um", "longer / shorter"]
+    rows = [
+        [figures.name, *map(_median, (figures.longer_px, figures.shorter_px, figures.longer_um, figures.aspect))]
+        for figures in statistics.classes
+    ]
+    whole = statistics.whole
+    lines = [
+        "the median box of each class (from the 5th to the 95th of 100):",
+        "",
+        tabulate(rows, headers=headers, tablefmt="simple", stralign="right", disable_numparse=True, colalign=("left",)),
+        "",
+        f"boxes a slide: {_median(whole.per_image)}; a megapixel: {_median(whole.per_megapixel)}"
+        + (f"; a mm2: {_median(whole.per_mm2)}" if whole.per_mm2 else ""),
+    ]
+    if statistics.touching is not None and statistics.crowded is not None:
+        lines.append(f"boxes that touch another one: {statistics.touching:.1%}; overlap it: {statistics.crowded:.1%}")
+    return "\n".join(lines)
+
+
+def _median(values: Spread | None) -> str:
+    """The median, and where nine in ten lie."""
+    if values is None:
+        return "-"
+    median, low, high = (
+        f"{value:,.0f}" if value >= 100 else f"{value:.3g}" for value in (values.median, values.p5, values.p95)
+    )
+    return f"{median} ({low} to {high})"

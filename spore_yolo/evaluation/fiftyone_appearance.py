@@ -44,8 +44,11 @@ def set_appearance(fiftyone: Any, dataset: Any, classes: Sequence[str]) -> None:
             "valueColors": [{"value": name, "color": colour} for name, colour in OUTCOMES.items()],
         }
     )
+    known = dataset.get_field_schema(flat=True)
     config = dataset.app_config
-    config.color_scheme = fiftyone.ColorScheme(color_by="value", color_pool=COLOURS, fields=fields)
+    config.color_scheme = fiftyone.ColorScheme(
+        color_by="value", color_pool=COLOURS, fields=[field for field in fields if field["path"] in known]
+    )
     groups = {
         "labels": ["ground_truth", "predictions", "ignored", "candidates", CROPS],
         "slide": ["split", "group", "present", "reported", "boxes", "mistakes", "slide", "um_per_px"],
@@ -55,7 +58,6 @@ def set_appearance(fiftyone: Any, dataset: Any, classes: Sequence[str]) -> None:
         "metadata": ["metadata.width", "metadata.height", "metadata.size_bytes", "metadata.mime_type"],
         "other": ["id", "filepath", "created_at", "last_modified_at", "metadata.num_channels"],
     }
-    known = dataset.get_field_schema(flat=True)
     config.sidebar_groups = [
         fiftyone.SidebarGroupDocument(
             name=name,
@@ -63,9 +65,11 @@ def set_appearance(fiftyone: Any, dataset: Any, classes: Sequence[str]) -> None:
             expanded=name in ("labels", "slide"),
         )
         for name, paths in groups.items()
+        if known.keys() & set(paths)
     ]
+    shown = [path for path in ("ground_truth", "predictions", "ignored") if path in known]
     # Candidates lie under the detections and are many; they show when their box in the sidebar is ticked.
-    config.active_fields = fiftyone.ActiveFields(paths=["ground_truth", "predictions", "ignored"], exclude=False)
+    config.active_fields = fiftyone.ActiveFields(paths=shown, exclude=False)
     dataset.save()
 
 

@@ -90,7 +90,7 @@ def tables_of(shown: Shown) -> Tables:
     merged = score_candidates(
         detections.assign(**{"class": SPORE}), merged_to_spore(shown.boxes), shown.images, [SPORE], shown.iou
     )
-    traits = _Traits(shown)
+    traits = Traits(shown.boxes, shown.images)
     labels = traits.of_labels()
     truth = labels[~labels["ignored"]].reset_index(drop=True)
     truth = truth.assign(mistakenness=_mistakenness(scored, merged), doubt=_doubted_labels(scored, merged, shown))
@@ -122,20 +122,20 @@ def outcomes_of(scored: Scored) -> npt.NDArray[np.object_]:
     return np.where(rows["truth"] >= 0, "tp", np.where(rows["on_ignored"], "ignored", "fp")).astype(object)
 
 
-class _Traits:
+class Traits:
     """Says how large, crowded and near to labelled boxes other boxes are; see ``box_traits``, whose rules these are."""
 
-    def __init__(self, shown: Shown) -> None:
-        self._images = shown.images
-        self._boxes = shown.boxes.reset_index(drop=True)
+    def __init__(self, boxes: pd.DataFrame, images: pd.DataFrame) -> None:
+        self._images = images
+        self._boxes = boxes.reset_index(drop=True)
         # Detections know the labels that they found by their place among those that are not ignored.
         self._counted = np.flatnonzero(~self._boxes["ignored"])
-        self._of_boxes = box_traits(self._boxes, shown.images)
+        self._of_boxes = box_traits(self._boxes, images)
         self._median = float(self._of_boxes["side_px"].iloc[self._counted].median())
-        self._um_per_px = shown.images.set_index("image")["um_per_px"].astype("float64")
-        counts = shown.images["image"].map(self._boxes["image"].value_counts()).fillna(0)
-        megapixels = shown.images["width"] * shown.images["height"] / 1e6
-        self._density = pd.Series((counts / megapixels).to_numpy(), shown.images["image"])
+        self._um_per_px = images.set_index("image")["um_per_px"].astype("float64")
+        counts = images["image"].map(self._boxes["image"].value_counts()).fillna(0)
+        megapixels = images["width"] * images["height"] / 1e6
+        self._density = pd.Series((counts / megapixels).to_numpy(), images["image"])
 
     def of_labels(self) -> pd.DataFrame:
         """The labelled boxes, ignored ones too, with what they bear."""
@@ -201,7 +201,7 @@ def nearest_gaps(boxes: tuple[Floats, Ints], labels: tuple[Floats, Ints], own: I
     return gaps
 
 
-def _candidates(shown: Shown, traits: _Traits) -> pd.DataFrame:
+def _candidates(shown: Shown, traits: Traits) -> pd.DataFrame:
     """All candidates, with what each is called, and what it would be if all from its score up were detections."""
     rows = shown.candidates.reset_index(drop=True)
     detector_score, class_score = (rows[name].to_numpy(dtype=np.float64) for name in ("detector_score", "class_score"))

@@ -69,10 +69,18 @@ def build_dataset(fiftyone: Any, name: str, shown: Shown) -> Any:
     """
     tables = tables_of(shown)
     dataset = fiftyone.Dataset(name, overwrite=True)
-    _declare_fields(fiftyone, dataset, list(tables.fields), scaled=bool(shown.images["um_per_px"].notna().any()))
+    declare_fields(
+        fiftyone,
+        dataset,
+        SAMPLE_FIELDS,
+        {path: BOX_FIELDS[path] for path in tables.fields},
+        scaled=bool(shown.images["um_per_px"].notna().any()),
+    )
+    for path in ("present", "reported"):
+        dataset.add_sample_field(path, fiftyone.ListField, subfield=fiftyone.StringField)
     ids = dataset.add_samples(_samples(fiftyone, shown, tables.scored), progress=False)
-    write = functools.partial(_write_boxes, dataset, dict(zip(shown.images["image"], ids, strict=True)), shown.images)
-    fields = {path: table.assign(_id=_new_ids(len(table))) for path, table in tables.fields.items()}
+    write = functools.partial(write_boxes, dataset, dict(zip(shown.images["image"], ids, strict=True)), shown.images)
+    fields = {path: table.assign(_id=new_ids(len(table))) for path, table in tables.fields.items()}
     # FiftyOne takes a millisecond for each attribute of a box that it evaluates; at first boxes bear next to none.
     write("ground_truth", fields["ground_truth"], [])
     write("predictions", fields["predictions"], list(_ON_IGNORED))
@@ -106,25 +114,30 @@ def build_dataset(fiftyone: Any, name: str, shown: Shown) -> Any:
     return dataset
 
 
-def _declare_fields(fiftyone: Any, dataset: Any, paths: list[str], scaled: bool) -> None:
+def declare_fields(
+    fiftyone: Any,
+    dataset: Any,
+    sample_fields: Mapping[str, str],
+    box_fields: Mapping[str, Mapping[str, str]],
+    scaled: bool,
+) -> None:
     """Declares every field, so that the App has a filter for each, filled or not; those in micrometres with a scale.
 
     Args:
         fiftyone: The module.
         dataset: The dataset.
-        paths: Which fields of boxes there are.
+        sample_fields: What a sample bears, and of what kind it is.
+        box_fields: The fields that hold boxes, and what each box bears besides label, box and confidence.
         scaled: Whether any slide has a scale.
     """
     scale = {"um_per_px": "FloatField"} if scaled else {}
-    for path, kind in {**SAMPLE_FIELDS, **scale}.items():
+    for path, kind in {**sample_fields, **scale}.items():
         dataset.add_sample_field(path, getattr(fiftyone, kind))
-    for path in ("present", "reported"):
-        dataset.add_sample_field(path, fiftyone.ListField, subfield=fiftyone.StringField)
-    for path in paths:
+    for path, attributes in box_fields.items():
         # All at once: declared one by one they take as long as everything else.
         borne = [
             {"name": attribute, "ftype": getattr(fiftyone, kind)}
-            for attribute, kind in BOX_FIELDS[path].items()
+            for attribute, kind in attributes.items()
             if scaled or attribute != "side_um"
         ]
         boxes = {
@@ -161,13 +174,13 @@ def _samples(fiftyone: Any, shown: Shown, scored: Scored) -> list[Any]:
     ]
 
 
-def _new_ids(count: int) -> list[str]:
+def new_ids(count: int) -> list[str]:
     """New identities for boxes."""
     bson = importlib.import_module("bson")
     return [str(bson.ObjectId()) for _ in range(count)]
 
 
-def _write_boxes(
+def write_boxes(
     dataset: Any,
     samples: Mapping[str, str],
     images: pd.DataFrame,

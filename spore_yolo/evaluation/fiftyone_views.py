@@ -21,7 +21,7 @@ FEW = 12
 SIZES = {"S": "small", "M": "medium", "L": "large"}
 
 
-class _Views:
+class Views:
     """Saves views of a dataset of boxes."""
 
     def __init__(self, fiftyone: Any, dataset: Any) -> None:
@@ -55,7 +55,7 @@ def add_views(fiftyone: Any, dataset: Any, targets: Sequence[str]) -> None:
         dataset: The dataset; see :func:`spore_yolo.evaluation.fiftyone_dataset.build_dataset`.
         targets: The classes that the user is after; without any, the rarest one that is labelled takes their place.
     """
-    views = _Views(fiftyone, dataset)
+    views = Views(fiftyone, dataset)
     _add_misses(views, targets)
     _add_alarms(views)
     _add_confusions(views)
@@ -69,7 +69,7 @@ def add_views(fiftyone: Any, dataset: Any, targets: Sequence[str]) -> None:
         )
 
 
-def _add_misses(views: _Views, targets: Sequence[str]) -> None:
+def _add_misses(views: Views, targets: Sequence[str]) -> None:
     field, missed = views.field, views.field(EVAL) == "fn"
     rare_first = ("class_boxes", "side_px")
     views.save(
@@ -103,7 +103,7 @@ def _add_misses(views: _Views, targets: Sequence[str]) -> None:
     )
 
 
-def _add_alarms(views: _Views) -> None:
+def _add_alarms(views: Views) -> None:
     field, alarm = views.field, views.field(EVAL) == "fp"
     views.save(
         "false alarms",
@@ -123,7 +123,7 @@ def _add_alarms(views: _Views) -> None:
     )
 
 
-def _add_confusions(views: _Views) -> None:
+def _add_confusions(views: Views) -> None:
     field = views.field
     wrong = (field(EVAL_ANY) == "fp") & (field("labelled") != BACKGROUND)
     views.save(
@@ -147,7 +147,7 @@ def _add_confusions(views: _Views) -> None:
         )
 
 
-def _add_doubts(views: _Views) -> None:
+def _add_doubts(views: Views) -> None:
     field = views.field
     views.save(
         "likely label errors",
@@ -161,7 +161,7 @@ def _add_doubts(views: _Views) -> None:
     )
 
 
-def _add_slides(views: _Views) -> None:
+def _add_slides(views: Views) -> None:
     field, dataset = views.field, views.dataset
     views.save(
         "worst slides",

@@ -221,17 +221,29 @@ def _failure(row: dict[str, Any]) -> Failure:
 
 
 def _picture(failure: Failure, pixels: npt.NDArray[np.uint8], most: float) -> Picture:
-    """The picture of a failure, of no more than ``most`` letters if that can be had."""
+    """The picture of a failure."""
     x_min, y_min, x_max, y_max = failure.box
     side = max(SMALLEST_WINDOW, math.ceil(WINDOW * max(x_max - x_min, y_max - y_min)))
+    return Picture(failure, window_uri(failure.box, pixels, side, most), side)
+
+
+def window_uri(box: tuple[float, float, float, float], pixels: npt.NDArray[np.uint8], side: int, most: float) -> str:
+    """A box with what lies round it, its border marked by a thin line, as a JPEG in a ``data:`` address.
+
+    Args:
+        box: ``(x_min, y_min, x_max, y_max)`` in pixels of the slide.
+        pixels: The slide, RGB of shape ``(height, width, 3)``.
+        side: Side of the square window in pixels of the slide.
+        most: Letters that the address may have, if that can be had.
+    """
     uri = ""
     for shown, quality in SAVINGS:
         jpeg = BytesIO()
-        _drawn(failure.box, pixels, side, shown).save(jpeg, format="JPEG", quality=quality, optimize=True)
+        _drawn(box, pixels, side, shown).save(jpeg, format="JPEG", quality=quality, optimize=True)
         uri = "data:image/jpeg;base64," + base64.b64encode(jpeg.getvalue()).decode("ascii")
         if len(uri) <= most:
             break
-    return Picture(failure, uri, side)
+    return uri
 
 
 def _drawn(box: tuple[float, float, float, float], pixels: npt.NDArray[np.uint8], side: int, shown: int) -> Image.Image:

@@ -52,7 +52,7 @@ def plot_precision_recall(
         points: Recall and precision of each class at the operating point.
         title: What was evaluated on what.
     """
-    with _plain_text():
+    with plain_text():
         figure = _figure(7, 6)
         axes = figure.add_subplot()
         labels = []
@@ -61,7 +61,7 @@ def plot_precision_recall(
                 continue
             style = ("-", "--", ":", "-.")[number // 10 % 4]
             (line,) = axes.plot(curve.recall, curve.precision, style)
-            labels.append((line, f"{_name(name)} ({curve.boxes:,} boxes)"))
+            labels.append((line, f"{short_name(name)} ({curve.boxes:,} boxes)"))
             recall, precision = points[name]
             if recall is not None and precision is not None:
                 axes.plot(recall, precision, "o", color=line.get_color(), markersize=9)
@@ -82,7 +82,7 @@ def plot_confusion(path: Path, confusion: pd.DataFrame, title: str) -> None:
         confusion: Counts, rows the truth, columns what it is called.
         title: What was evaluated on what.
     """
-    with _plain_text():
+    with plain_text():
         side = 2.5 + 0.8 * len(confusion)
         figure = _figure(side + 1, side)
         axes = _draw_confusion(figure, confusion, counted=True)
@@ -92,22 +92,22 @@ def plot_confusion(path: Path, confusion: pd.DataFrame, title: str) -> None:
 
 def confusion_uri(confusion: pd.DataFrame) -> str:
     """The confusion matrix for the report; counts are written in up to :data:`MOST_COUNTS` rows."""
-    with _plain_text():
+    with plain_text():
         counted = len(confusion) <= MOST_COUNTS
         side = 2 + (0.62 if counted else 0.3) * len(confusion)
         figure = _figure(side + 1.2, side)
         _draw_confusion(figure, confusion, counted)
-        return _uri(figure)
+        return svg_uri(figure)
 
 
 def precision_recall_uri(curve: Curve, point: tuple[float | None, float | None]) -> str:
     """Precision over recall of one class, with recall and precision at the operating point as a diamond."""
-    with _plain_text():
+    with plain_text():
         figure, axes = _small()
         axes.plot(_percent(curve.recall), _percent(curve.precision), "-", color=INK, linewidth=1.8)
         _mark(axes, *point)
         _unit_square(axes, "recall (found of those labelled), %", "precision (right of those reported), %")
-        return _uri(figure)
+        return svg_uri(figure)
 
 
 def slide_roc_uri(curves: PresenceCurves, point: tuple[float | None, float | None]) -> str:
@@ -117,13 +117,13 @@ def slide_roc_uri(curves: PresenceCurves, point: tuple[float | None, float | Non
         curves: The curves of the class over slides.
         point: The share of slides without the class that are reported, and of those with it, at the operating point.
     """
-    with _plain_text():
+    with plain_text():
         figure, axes = _small()
         axes.plot([0, 100], [0, 100], ":", color=FAINT, linewidth=1)
         axes.plot(_percent(curves.fpr), _percent(curves.tpr), "-", color=INK, linewidth=1.8)
         _mark(axes, *point)
         _unit_square(axes, "slides without it that are reported, %", "slides with it that are reported, %")
-        return _uri(figure)
+        return svg_uri(figure)
 
 
 def reliability_uri(reliability: pd.DataFrame) -> str:
@@ -134,7 +134,7 @@ def reliability_uri(reliability: pd.DataFrame) -> str:
     """
     score, right = _percent(reliability["score"]), _percent(reliability["right"])
     reach = np.stack([right - _percent(reliability["right_low"]), _percent(reliability["right_high"]) - right])
-    with _plain_text():
+    with plain_text():
         figure, axes = _small()
         axes.plot([0, 100], [0, 100], ":", color=FAINT, linewidth=1)
         axes.plot(score, right, "-", color=INK, linewidth=0.8)
@@ -145,7 +145,7 @@ def reliability_uri(reliability: pd.DataFrame) -> str:
         number = reliability["n"].to_numpy(dtype=np.float64)
         axes.scatter(score, right, 14 + 130 * number / number.max(), color=BAR, edgecolors=INK, zorder=3)
         _unit_square(axes, "class_score, %", "named rightly, %")
-        return _uri(figure)
+        return svg_uri(figure)
 
 
 def recall_by_uri(rows: Sequence[Figures]) -> str:
@@ -154,10 +154,10 @@ def recall_by_uri(rows: Sequence[Figures]) -> str:
     Args:
         rows: Figures with ``bin``, its name.
     """
-    with _plain_text():
-        labels = [f"{_name(row['bin'])}\n{row['n']:,} labelled" for row in rows]
+    with plain_text():
+        labels = [f"{short_name(row['bin'])}\n{row['n']:,} labelled" for row in rows]
         longest = max(len(line) for label in labels for line in label.split("\n"))
-        figure, axes = _fixed(4.6, 0.75 + 0.42 * len(rows), left=0.25 + 0.062 * longest)
+        figure, axes = fixed_figure(4.6, 0.75 + 0.42 * len(rows), left=0.25 + 0.062 * longest)
         for place, row in enumerate(rows):
             value, interval = row["value"], row["interval"]
             if value is None:
@@ -173,7 +173,7 @@ def recall_by_uri(rows: Sequence[Figures]) -> str:
         axes.set_xlabel("found of those labelled, %")
         axes.grid(axis="x", alpha=0.3)
         axes.set_axisbelow(True)
-        return _uri(figure)
+        return svg_uri(figure)
 
 
 def counts_uri(labelled: Floats, detected: Floats, bias: float | None, limits: Sequence[float] | None) -> str:
@@ -188,7 +188,7 @@ def counts_uri(labelled: Floats, detected: Floats, bias: float | None, limits: S
     spots, times = np.unique(
         np.column_stack([(labelled + detected) / 2, detected - labelled]), axis=0, return_counts=True
     )
-    with _plain_text():
+    with plain_text():
         figure, axes = _small()
         axes.axhline(0, color=FAINT, linewidth=0.8)
         if bias is not None:
@@ -204,7 +204,7 @@ def counts_uri(labelled: Floats, detected: Floats, bias: float | None, limits: S
         axes.set_ylim(min(low, -1.5), max(high, 1.5))
         axes.locator_params(integer=True)
         axes.grid(alpha=0.3)
-        return _uri(figure)
+        return svg_uri(figure)
 
 
 def _draw_confusion(figure: Figure, confusion: pd.DataFrame, counted: bool) -> Axes:
@@ -217,8 +217,8 @@ def _draw_confusion(figure: Figure, confusion: pd.DataFrame, counted: bool) -> A
         colour = "white" if shares[row, column] > 0.5 else "black"
         axes.text(column, row, f"{counts[row, column]:,}", ha="center", va="center", color=colour)
     places = range(len(counts))
-    axes.set_xticks(places, [_name(name) for name in confusion.columns], rotation=45, ha="right")
-    axes.set_yticks(places, [_name(name) for name in confusion.index])
+    axes.set_xticks(places, [short_name(name) for name in confusion.columns], rotation=45, ha="right")
+    axes.set_yticks(places, [short_name(name) for name in confusion.index])
     axes.set(xlabel="called", ylabel="truth")
     figure.colorbar(image, label="share of the row", shrink=0.8)
     return axes
@@ -238,7 +238,7 @@ def _percent(values: Any) -> Floats:
     return 100 * np.asarray(values, dtype=np.float64)
 
 
-def _name(name: object) -> str:
+def short_name(name: object) -> str:
     """A name that a plot can bear: one line, no control characters, not too long."""
     text = "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(name))
     half = LONGEST_NAME // 2
@@ -246,7 +246,7 @@ def _name(name: object) -> str:
 
 
 @contextmanager
-def _plain_text() -> Iterator[None]:
+def plain_text() -> Iterator[None]:
     """Names are drawn as they are: ``$`` begins no formula, and letters that the font lacks are the viewer's affair."""
     import matplotlib
 
@@ -269,10 +269,10 @@ def _plain_text() -> Iterator[None]:
 
 
 def _small() -> tuple[Figure, Axes]:
-    return _fixed(4.2, 3.7, left=0.63)
+    return fixed_figure(4.2, 3.7, left=0.63)
 
 
-def _fixed(width: float, height: float, left: float) -> tuple[Figure, Axes]:
+def fixed_figure(width: float, height: float, left: float) -> tuple[Figure, Axes]:
     """A figure whose margins are known, in inches: laying it out would cost as much as drawing it."""
     from matplotlib.figure import Figure
 
@@ -293,7 +293,8 @@ def _save(figure: Figure, path: Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def _uri(figure: Figure) -> str:
+def svg_uri(figure: Figure) -> str:
+    """A figure as an SVG in a ``data:`` address; the same figure is the same address."""
     svg = BytesIO()
     figure.savefig(svg, format="svg", metadata=dict.fromkeys(("Creator", "Date", "Format", "Type")))
     return "data:image/svg+xml;base64," + base64.b64encode(svg.getvalue()).decode("ascii")

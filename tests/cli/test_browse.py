@@ -54,6 +54,7 @@ def built(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
     monkeypatch.setattr("spore_yolo.evaluation.fiftyone_database.own_fiftyone", own_fiftyone)
     monkeypatch.setattr("spore_yolo.evaluation.fiftyone_dataset.build_dataset", build_dataset)
+    monkeypatch.setattr("spore_yolo.evaluation.fiftyone_labelled.build_labelled", build_dataset)
     monkeypatch.setattr("spore_yolo.evaluation.fiftyone_app.serve_app", serve_app)
     return given
 
@@ -79,6 +80,26 @@ def test_what_is_shown_and_said(imported: Run, spot_pair: Path, tmp_path: Path, 
     assert shown.features is None
     assert (len(shown.boxes["sharpness"].dropna()), len(shown.candidates["sharpness"].dropna())) == (81, 81)
     assert lines[-1] == "stopped; nothing was left running"
+
+
+def test_labels_alone_need_no_pair(imported: Run, built: list[Any], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("spore_yolo.inference.pair.load", lambda *_: pytest.fail("no model is needed"))
+    code, out, err = imported("browse", "--dataset", "toy", "--no-browser")
+    assert code == 0, err
+    ((_, name, shown),) = built
+    assert name == "spore-yolo-toy-labels"
+    assert len(shown.boxes) == 81
+    assert set(shown.files) == set(shown.images["image"])
+    assert all(path.is_absolute() for path in shown.files.values())
+    assert "laying out 81 labelled boxes" in out
+    assert out.splitlines()[-1] == "stopped; nothing was left running"
+
+
+@pytest.mark.parametrize("option", [("--at", "0.5"), ("--operating-point", "recall-0.95")])
+def test_labels_alone_have_no_thresholds(imported: Run, option: tuple[str, str]) -> None:
+    code, _, err = imported("browse", "--dataset", "toy", *option)
+    assert code == 2
+    assert f"{option[0]}: goes with --run or --pair" in err
 
 
 def test_one_split_at_another_threshold_from_memory(

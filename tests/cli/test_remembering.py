@@ -144,7 +144,7 @@ def test_an_interrupted_look_leaves_nothing(
     def stopped(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("spore_yolo.cli.remembering._copies", stopped)
+    monkeypatch.setattr("spore_yolo.cli.remembering.copies_for_browser", stopped)
     with pytest.raises(KeyboardInterrupt):
         look(spot_pair)
     assert list((spot_pair.parent / "browse").iterdir()) == []

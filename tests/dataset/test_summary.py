@@ -4,8 +4,9 @@ from collections.abc import Callable
 
 import pytest
 
+from spore_yolo.dataset.statistics import statistics_of
 from spore_yolo.dataset.store import Dataset
-from spore_yolo.dataset.summary import MIN_GROUPS, summarise, summary_text
+from spore_yolo.dataset.summary import MIN_GROUPS, sizes_text, summarise, summary_text
 
 Make = Callable[..., Dataset]
 Images = dict[str, tuple[str, str, str, int, int]]
@@ -125,3 +126,16 @@ def test_summary_text(make_dataset: Make) -> None:
     plain = summary_text(make_dataset(_images(), [("train0.png", "Alternaria", 1, 1, 9, 9)]))
     for words in ("targets", "ignored", "variants left out", "imbalance"):
         assert words not in plain
+
+
+def test_sizes_text__is_of_the_statistics(make_dataset: Make) -> None:
+    dataset = make_dataset(
+        _images(), [("train0.png", "Alternaria", 0, 0, 10, 20), ("val0.png", "Alternaria", 0, 0, 4, 30)]
+    )
+    lines = sizes_text(statistics_of(dataset)).splitlines()
+    (row,) = [line for line in lines if line.startswith("Alternaria")]
+    assert row.split("  ")[-1].strip() == "4.75 (2.27 to 7.22)", "30 by 4 and 20 by 10"
+    assert "25 (20.5 to 29.5)" in row
+    (empty,) = [line for line in lines if line.startswith("Botrytis")]
+    assert empty.split() == ["Botrytis", "-", "-", "-", "-"]
+    assert lines[-1] == "boxes that touch another one: 0.0%; overlap it: 0.0%"

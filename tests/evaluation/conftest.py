@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from spore_yolo.labels.table import COORDINATES, boxes_table
-from spore_yolo.labels.writers import CANDIDATE_COLUMNS
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
 
 
 @pytest.fixture

@@ -24,7 +24,7 @@ import pandas as pd
 
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
 from spore_yolo.labels.table import COORDINATES, boxes_table
-from spore_yolo.labels.writers import CANDIDATE_COLUMNS
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
 
 CLASSES = ["rust", "smut", "ergot"]
 TARGETS = ["rust"]

@@ -16,7 +16,7 @@ from spore_yolo.inference.detector import CANDIDATE_SCORE
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
 from spore_yolo.labels.matching import match_boxes
 from spore_yolo.labels.table import COORDINATES, boxes_table
-from spore_yolo.labels.writers import CANDIDATE_COLUMNS
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
 
 Make = Callable[..., pd.DataFrame]
 

@@ -34,7 +34,7 @@ from spore_yolo.inference.detector import CANDIDATE_SCORE
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
 from spore_yolo.labels.matching import Floats, match_boxes
 from spore_yolo.labels.table import COORDINATES, boxes_table
-from spore_yolo.labels.writers import CANDIDATE_COLUMNS
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
 
 Table = pd.DataFrame
 BOUNDS: list[Bound] = ["betting", "hoeffding-bentkus"]
@@ -311,7 +311,7 @@ def test_nothing_found_and_nothing_labelled() -> None:
 
 
 def test_the_order_begins_with_the_most_permissive_point_and_recall_falls() -> None:
-    candidates, boxes, images = drawn_groups(7, 20)
+    candidates, boxes, images = drawn_groups(7, 12)
     part = LabelledPart(candidates, boxes, images, ["rust"])
     points = fixed_order(part, STORED, 0.8)
     assert len(points) > 8
@@ -333,7 +333,7 @@ def test_a_pair_without_a_classifier_has_no_class_thresholds() -> None:
 
 
 def test_the_calibration_groups_have_no_say_in_the_order() -> None:
-    candidates, boxes, images = drawn_groups(9, 24)
+    candidates, boxes, images = drawn_groups(9, 12)
     order, calibrate = halves(images, boxes, ["rust"])
     points = fixed_order(LabelledPart(candidates, boxes, order, ["rust"]), STORED, 0.8)
     rng = np.random.default_rng(0)

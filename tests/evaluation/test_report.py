@@ -22,7 +22,7 @@ from spore_yolo.evaluation.report import (
 )
 from spore_yolo.evaluation.scoring import detections_of, matches_table
 from spore_yolo.inference.manifest import OperatingPoint
-from spore_yolo.labels.writers import CANDIDATE_COLUMNS
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
 from tests.evaluation import hand_worked
 from tests.evaluation.hand_worked import stated
 from tests.evaluation.test_hand_worked import manifest

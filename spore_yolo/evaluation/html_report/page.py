@@ -65,13 +65,24 @@ def write_report(path: Path, report: ReportInput, title: str) -> None:
         report: What it shows.
         title: What was evaluated on what.
     """
-    page = _template().render(**_content(report, title))
+    write_page(path, "template.html.j2", _content(report, title))
+
+
+def write_page(path: Path, template: str, content: Mapping[str, Any]) -> None:
+    """Fills a template of this folder, which has our style and the filters for names and numbers, and writes it.
+
+    Args:
+        path: The page.
+        template: The template's file name.
+        content: What it is filled with.
+    """
+    page = _environment().get_template(template).render(**content)
     with atomic_file(path) as temporary:
         # Names of files need not be text; what is none becomes a question mark.
         temporary.write_bytes(page.encode("utf-8", errors="replace"))
 
 
-def _template() -> Any:
+def _environment() -> Any:
     from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
     folder = Path(__file__).parent
@@ -84,7 +95,7 @@ def _template() -> Any:
     )
     environment.filters |= {"named": words.named, "counted": words.counted}
     environment.globals["style"] = Markup((folder / "style.css").read_text(encoding="utf-8"))
-    return environment.get_template("template.html.j2")
+    return environment
 
 
 def _content(report: ReportInput, title: str) -> dict[str, Any]:
