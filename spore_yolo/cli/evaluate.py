@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 EXAMPLES = """\
   spore-yolo evaluate --run runs/magnaporthe --dataset magnaporthe --split test
   spore-yolo evaluate --pair pairs/rust --dataset rust --split test --at 0.5 --output reports/rust-at-half
-  spore-yolo evaluate --truth labels.json --predictions results.json --format coco --output reports/theirs
+  spore-yolo evaluate --truth labels.json --predictions results.json --output reports/theirs
   spore-yolo evaluate --dataset rust --predictions labels/ --predictions-format yolo --output reports/theirs
 """
 

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+from spore_yolo.cli.import_dataset import add_point_size, parse_columns
+from spore_yolo.labels.formats import AUTO, LABEL_FORMATS, POINT_FORMATS, PREDICTION_FORMATS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -14,8 +17,6 @@ if TYPE_CHECKING:
     from spore_yolo.labels.predictions import Predictions
     from spore_yolo.labels.table import RawLabels
 
-FORMATS = ["coco", "voc", "yolo", "csv", "darwin"]
-
 MOST_PROBLEMS = 20
 """As many problems are listed; a wrong file has one a line."""
 
@@ -23,7 +24,18 @@ USUAL_CAPS = (100, 300)
 """COCO's own evaluation looks at 100 boxes an image; Ultralytics writes at most 300."""
 
 
-OPTIONS = ["truth", "format", "truth_format", "images", "group_by", "classes", "targets", "columns", "coco_ids"]
+OPTIONS = [
+    "truth",
+    "format",
+    "truth_format",
+    "images",
+    "group_by",
+    "classes",
+    "targets",
+    "columns",
+    "point_size",
+    "coco_ids",
+]
 """The options of :func:`add_options` besides ``--predictions``."""
 
 
@@ -35,15 +47,26 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--predictions", type=Path, metavar="PATH", help="what a model found: a file, or a folder")
     group.add_argument("--truth", type=Path, metavar="PATH", help="the labels: a file, or a folder of files")
-    group.add_argument("--format", choices=FORMATS, help="format of both")
-    group.add_argument("--truth-format", choices=FORMATS, help="format of the labels, where it is another one")
+    group.add_argument(
+        "--format",
+        choices=[AUTO, *PREDICTION_FORMATS],
+        metavar="F",
+        help=f"format of both: {AUTO} (see what they are; default), {', '.join(PREDICTION_FORMATS)}",
+    )
+    group.add_argument(
+        "--truth-format",
+        choices=[AUTO, *LABEL_FORMATS],
+        metavar="F",
+        help=f"format of the labels, where it is another one: {', '.join(LABEL_FORMATS)}",
+    )
     group.add_argument(
         "--predictions-format",
-        choices=[name for name in FORMATS if name != "voc"],
+        choices=[AUTO, *PREDICTION_FORMATS],
+        metavar="F",
         help="format of the predictions, where it is another one",
     )
     group.add_argument(
-        "--images", type=Path, metavar="DIR", help="folder of the images; yolo needs it, since it has no sizes"
+        "--images", type=Path, metavar="DIR", help="folder of the images; yolo and points need it to know their sizes"
     )
     group.add_argument(
         "--group-by",
@@ -59,8 +82,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     )
     group.add_argument("--targets", default="", metavar="A,B", help="the classes you are after")
     group.add_argument(
-        "--columns", default="", metavar="image=file,...", help="csv: its own name of a column, where it is not guessed"
+        "--columns",
+        default="",
+        metavar="image=file,...",
+        help="csv, parquet: the file's own name of a column, where it is not guessed",
     )
+    add_point_size(group)
     group.add_argument(
         "--coco-ids",
         type=Path,
@@ -84,30 +111,34 @@ def run(arguments: argparse.Namespace) -> None:
     from spore_yolo.labels.readers.options import ReadOptions
     from spore_yolo.labels.table import check_boxes
 
-    label_format = _check_usage(arguments)
+    _check_usage(arguments)
     check_output(arguments.output)
-    columns = _columns(arguments, label_format)
+    warnings: list[str] = []
+    found_format = arguments.predictions_format or arguments.format
+    path, label_format = _recognised("predictions", arguments.predictions, found_format, PREDICTION_FORMATS, warnings)
     if arguments.dataset is not None:
+        columns = _columns(arguments.columns, {path: label_format}, path)
+        (point_size,) = _point_sizes(arguments.point_size, [label_format])
         truth = truth_of_dataset(arguments.dataset, arguments.split, arguments.datasets)
     else:
-        truth = truth_of_files(
-            arguments.truth,
-            arguments.truth_format or arguments.format,
-            arguments.images,
-            arguments.group_by,
-            columns.get(arguments.truth, {}),
-        )
+        truth_format = arguments.truth_format or arguments.format
+        labelled, truth_format = _recognised("truth", arguments.truth, truth_format, LABEL_FORMATS, warnings)
+        columns = _columns(arguments.columns, {labelled: truth_format, path: label_format}, path)
+        truth_size, point_size = _point_sizes(arguments.point_size, [truth_format, label_format])
+        options = ReadOptions(columns=columns.get(labelled, {}), point_size=truth_size)
+        truth = truth_of_files(labelled, truth_format, arguments.images, arguments.group_by, options)
     _stop_at("the labels", truth.problems, truth.advice)
     reading = ReadOptions(
         scores=True,
-        columns=columns.get(arguments.predictions, {}),
+        columns=columns.get(path, {}),
+        point_size=point_size,
         ids_file=arguments.coco_ids or truth.ids_file,
         class_names=truth.class_names,
     )
-    predicted = read_labels(arguments.predictions, truth.known, label_format, reading)
+    predicted = read_labels(path, truth.known, label_format, reading)
     _stop_at("the predictions", predicted.problems)
     labels, predicted, kept = _mapped(truth.labels, predicted, arguments.classes)
-    warnings = [*truth.notes, *labels.notes, *predicted.notes]
+    warnings += [*truth.notes, *labels.notes, *predicted.notes]
     predicted = _without_debris(predicted, warnings)
     classes = _classes(labels, predicted, kept)
     targets = _targets(arguments.targets, truth.targets, classes)
@@ -157,56 +188,76 @@ def run(arguments: argparse.Namespace) -> None:
     print_written(arguments.output)
 
 
-def _check_usage(arguments: argparse.Namespace) -> str:
-    """Makes sure that the options belong together; returns the format of the predictions."""
+def _check_usage(arguments: argparse.Namespace) -> None:
+    """Makes sure that the options belong together."""
     from spore_yolo.files.errors import UsageError
 
     if arguments.operating_point is not None:
         raise UsageError("--operating-point: these are stored with a pair; for predictions say --at SCORE")
-    if arguments.operating_point is not None:
-        raise UsageError("--operating-point belongs to a pair; predictions take --at SCORE")
     if (arguments.truth is None) == (arguments.dataset is None):
         raise UsageError("--predictions: say what they are compared with, by --truth PATH or by --dataset NAME")
     if arguments.dataset is not None:
         given = [name for name in ("images", "group_by", "truth_format") if getattr(arguments, name) is not None]
         if given:
             raise UsageError(f"--{given[0].replace('_', '-')}: the dataset decides this; give it with --truth only")
-    elif arguments.truth_format is None and arguments.format is None:
-        raise UsageError(f"--format: expected one of {', '.join(FORMATS)}")
-    label_format = arguments.predictions_format or arguments.format
-    if label_format is None or label_format == "voc":
-        known = ", ".join(name for name in FORMATS if name != "voc")
-        raise UsageError(f"--predictions-format: expected one of {known}; VOC has no place for scores")
     output: Path | None = arguments.output
     if output is None:
         raise UsageError("--output: expected the folder for the evaluation")
     for path in (arguments.predictions, arguments.truth, arguments.images, arguments.classes, arguments.coco_ids):
         if path is not None and path.resolve().is_relative_to(output.resolve()):
             raise UsageError(f"--output: {path} lies in {output}, which is replaced as a whole; choose another folder")
-    return str(label_format)
 
 
-def _columns(arguments: argparse.Namespace, label_format: str) -> dict[Path, dict[str, str]]:
-    """The names of columns that ``--columns`` gives, for each CSV file those that it has."""
-    from spore_yolo.cli.import_dataset import parse_columns
+def _recognised(
+    what: str, path: Path, label_format: str | None, allowed: tuple[str, ...], notes: list[str]
+) -> tuple[Path, str]:
+    """What is to be read as ``truth`` or ``predictions``, and its format."""
     from spore_yolo.files.errors import UsageError
-    from spore_yolo.labels.readers.csv import SCORE, csv_header
+    from spore_yolo.labels.readers.recognise import recognise
 
-    given = parse_columns(arguments.columns)
+    if label_format in (None, AUTO):
+        recognised = recognise(path)
+        notes.append(f"--{what}: {recognised}")
+        path, label_format = recognised.path, recognised.label_format
+    if label_format not in allowed:
+        raise UsageError(
+            f"--{what}-format: expected one of {', '.join(allowed)}, found {label_format}, in which there are no {what}"
+            " with scores"
+        )
+    return path, label_format
+
+
+def _point_sizes(size: float | None, formats: Iterable[str]) -> list[float | None]:
+    """The size of points, for the formats that have any."""
+    from spore_yolo.files.errors import UsageError
+
+    sizes = [size if label_format in POINT_FORMATS else None for label_format in formats]
+    if size is not None and not any(sizes):
+        raise UsageError(f"--point-size: goes with {', '.join(POINT_FORMATS)} only")
+    return sizes
+
+
+def _columns(text: str, formats: Mapping[Path, str], predictions: Path) -> dict[Path, dict[str, str]]:
+    """The names of columns that ``--columns`` gives, for each table those that it has."""
+    from spore_yolo.files.errors import UsageError
+    from spore_yolo.labels.readers.columns import SCORE
+    from spore_yolo.labels.readers.csv import csv_header
+    from spore_yolo.labels.readers.parquet import parquet_header
+
+    given = parse_columns(text)
     if not given:
         return {}
-    formats = {arguments.truth: arguments.truth_format or arguments.format, arguments.predictions: label_format}
-    files = [path for path, name in formats.items() if path is not None and name == "csv" and path.is_file()]
-    headers = {path: csv_header(path) for path in files}
+    header_of = {"csv": csv_header, "parquet": parquet_header}
+    headers = {path: header_of[name](path) for path, name in formats.items() if name in header_of and path.exists()}
     absent = [column for column in given.values() if not any(column in header for header in headers.values())]
     if absent:
-        where = " or ".join(map(str, files)) or "a CSV file, and there is none"
+        where = " or ".join(map(str, headers)) or "a CSV or Parquet file, and there is none"
         raise UsageError(f"--columns: expected columns of {where}, found {', '.join(absent)}")
     return {
         path: {
             ours: theirs
             for ours, theirs in given.items()
-            if theirs in header and (ours != SCORE or path == arguments.predictions)
+            if theirs in header and (ours != SCORE or path == predictions)
         }
         for path, header in headers.items()
     }

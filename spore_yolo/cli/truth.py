@@ -16,7 +16,7 @@ from spore_yolo.dataset.store import IMAGE_COLUMNS, load_dataset
 from spore_yolo.files.errors import Problem, SporeYoloError
 from spore_yolo.files.images import ImageSize
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.options import ReadOptions
+from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.yolo import names_of_classes
 from spore_yolo.labels.source import EMPTY_IF_UNNAMED, open_labels
 from spore_yolo.labels.table import BOX_COLUMNS, UNKNOWN_SIZE, RawBox, RawLabels
@@ -92,21 +92,22 @@ def truth_of_dataset(name: str, split: str, register: Path) -> Truth:
 
 
 def truth_of_files(
-    path: Path, label_format: str, folder: Path | None, group_by: str | None, columns: Mapping[str, str]
+    path: Path, label_format: str, folder: Path | None, group_by: str | None, options: ReadOptions = PLAIN
 ) -> Truth:
     """Labels in any of the known formats.
 
     Args:
         path: The label file, or the folder of label files.
-        label_format: Its format.
+        label_format: Its format, or ``auto``.
         folder: The folder of the images. Without it the labels say which images there are, and how large.
         group_by: A regular expression or a CSV file; see :func:`spore_yolo.dataset.groups.groups_of`.
-        columns: For CSV: the file's own name of each column, where it is not guessed.
+        options: What else the user says about the labels.
 
     Raises:
         SporeYoloError: The labels or the images as a whole cannot be read, or the images cannot be grouped.
     """
-    source = open_labels(path, label_format, folder, ReadOptions(columns=columns))
+    source = open_labels(path, label_format, folder, options)
+    label_format = source.label_format
     labels, sizes, problems = source.labels, source.sizes, list(source.unreadable)
     notes: list[str] = []
     if source.unnamed and label_format in EMPTY_IF_UNNAMED:
@@ -136,8 +137,8 @@ def truth_of_files(
         images=_images_table(sizes, group_by),
         about={"path": str(path), "format": label_format, "images": None if folder is None else str(folder)},
         folder=folder,
-        class_names=names_of_classes(path, source.known.root) if label_format == "yolo" else {},
-        ids_file=path if label_format == "coco" else None,
+        class_names=names_of_classes(path, source.known.root) if label_format in ("yolo", "points") else {},
+        ids_file=source.path if label_format == "coco" else None,
         problems=[*problems, *labels.problems],
         advice="Mend them; or import the labels with --skip-bad, and give --dataset in place of --truth.",
         notes=notes,

@@ -20,7 +20,7 @@ class DatasetEntry(BaseModel):
 
     Attributes:
         images: Folder of the images, relative to the register's folder.
-        labels: Label file or folder of label files, likewise.
+        labels: Label file or folder of label files, likewise; the name of the dataset where the format is ``fiftyone``.
         format: Format of the labels.
         folder: Where the import lies, likewise.
         classes: Class names in the order of their numbers in the YOLO layout.
@@ -28,6 +28,9 @@ class DatasetEntry(BaseModel):
         group_by: Regular expression whose first bracket is the group; ``None``: the source image.
         licence: Licence of the data, as the user states it.
         source: Where the data came from, as the user states it.
+        columns: For tables: the file's own name of each of our columns that was not guessed.
+        point_size: Side in pixels of the square round each point, where labels are points.
+        class_map: The class map, relative to the register's folder; ``None``: classes as they are in the labels.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -41,6 +44,9 @@ class DatasetEntry(BaseModel):
     group_by: str | None = None
     licence: str | None = None
     source: str | None = None
+    columns: dict[str, str] = {}
+    point_size: float | None = None
+    class_map: str | None = None
 
 
 class Register(RootModel[dict[str, DatasetEntry]]):
@@ -60,7 +66,7 @@ def write_entry(path: Path, name: str, entry: DatasetEntry) -> None:
     if entries.get(name) == entry:
         return
     entries[name] = entry
-    write_yaml(path, {key: value.model_dump() for key, value in sorted(entries.items())}, HEADER)
+    write_yaml(path, {key: value.model_dump(exclude_defaults=True) for key, value in sorted(entries.items())}, HEADER)
 
 
 def find_entry(path: Path, name: str | None) -> DatasetEntry:

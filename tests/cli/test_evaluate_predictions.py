@@ -373,7 +373,7 @@ def test_dataset_is_the_truth(spore_yolo: Run, drawn: Any, tmp_path: Path) -> No
     assert "smut (target)" in out
     code, _, err = spore_yolo(*base, "--output", "val", "--split", "val")
     assert code == 1
-    assert "found.csv:2: unknown image: no " in err
+    assert "found.csv:2: SPR002 unknown image: no " in err
     assert "in toy, split val" in err
     assert not Path("val").exists()
 
@@ -406,7 +406,7 @@ def test_many_problems_are_counted_and_the_first_are_listed(spore_yolo: Run, cas
     assert code == 1
     assert "The predictions have 60 problems; nothing was evaluated:" in err
     assert err.count("unknown image: no ") == 20
-    assert "found-csv:2: unknown image: no 0.png among the images of" in err
+    assert "found-csv:2: SPR002 unknown image: no 0.png among the images of" in err
     assert "… and 40 more" in err
     assert not Path("out").exists()
 
@@ -420,7 +420,7 @@ def test_bad_labels_are_not_evaluated(spore_yolo: Run, case: Case) -> None:
     )
     assert code == 1
     assert "The labels have 1 problem; nothing was evaluated:" in err
-    assert "truth-csv:6: expected a box on the image" in err
+    assert "truth-csv:6: SPR015 expected a box on the image" in err
     assert "--skip-bad" in err
 
 
@@ -453,9 +453,12 @@ def test_hostile_json(spore_yolo: Run, case: Case, content: str, message: str) -
     [
         pytest.param([], "--truth PATH or by --dataset NAME", id="compared with nothing"),
         pytest.param(["--truth", "t", "--dataset", "toy"], "--truth PATH or by --dataset NAME", id="with two things"),
-        pytest.param(["--truth", "t"], "--format: expected one of coco, voc, yolo, csv, darwin", id="no format"),
-        pytest.param(["--truth", "t", "--truth-format", "csv"], "--predictions-format: expected one", id="half of it"),
-        pytest.param(["--truth", "t", "--format", "voc"], "VOC has no place for scores", id="predictions in VOC"),
+        pytest.param(["--truth", "t", "--format", "points"], "invalid choice: 'points'", id="predictions as points"),
+        pytest.param(
+            ["--truth", "t", "--format", "coco", "--output", "o", "--point-size", "9"],
+            "--point-size: goes with points, csv, parquet only",
+            id="a size of points without points",
+        ),
         pytest.param(["--truth", "t", "--format", "csv"], "--output: expected the folder", id="no output"),
         pytest.param(["--dataset", "toy", "--format", "csv", "--images", "s"], "--images: the dataset", id="images"),
         pytest.param(["--dataset", "toy", "--format", "csv", "--group-by", "(a)"], "--group-by: the data", id="groups"),
@@ -534,3 +537,27 @@ def test_nothing_was_found(spore_yolo: Run, case: Case) -> None:
     )
     assert [metrics["overall"][key] for key in ("boxes", "tp", "fp", "fn")] == [3, 0, 0, 3]
     assert "3 of 3 images have no predictions; nothing was found on them" in metrics["warnings"]
+
+
+def test_auto_says_what_it_took_the_files_for(spore_yolo: Run, case: Case) -> None:
+    labels, found = case.labels("coco"), case.found("csv")
+    code, out, err = spore_yolo("evaluate", "--truth", labels, "--predictions", found, "--output", "out")
+    assert code == 0, err
+    assert f"--truth: took {labels} for COCO JSON" in out
+    assert f"--predictions: took {found} for a CSV or TSV table" in out
+    told = spore_yolo(
+        "evaluate", "--truth", labels, "--predictions", found, "--output", "out2", "--truth-format", "coco"
+    )
+    assert told[0] == 0
+    assert "--truth: took" not in told[1]
+
+
+def test_predictions_that_cannot_have_scores(spore_yolo: Run, case: Case) -> None:
+    (case.root / "points").mkdir()
+    (case.root / "points" / "a.txt").write_text("50 40 0\n")
+    code, _, err = spore_yolo(
+        "evaluate", "--truth", case.labels("coco"), "--predictions", case.root / "points", "--output", "out"
+    )
+    assert code == 2
+    assert "--predictions-format: expected one of coco, voc, yolo, csv, parquet" in err
+    assert "found points" in err

@@ -9,6 +9,10 @@ from typing import Any
 import pandas as pd
 import pytest
 
+from spore_yolo.dataset.register import read_register
+from spore_yolo.labels.image_index import KnownImages
+from spore_yolo.labels.table import RawBox, RawLabels
+
 Run = Callable[..., tuple[int, str, str]]
 
 
@@ -21,7 +25,7 @@ def test_import_prints_the_summary_and_what_to_do_next(spore_yolo: Run, drawn: A
     again = spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")[1]
     assert "nothing has changed" in again
     described = spore_yolo("describe", "toy")[1]
-    assert described.strip() in out
+    assert described.splitlines()[0] in out
 
 
 def test_options_move_every_place(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
@@ -172,3 +176,96 @@ def test_darwin(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
     boxes_table = pd.read_csv(tmp_path / "imports" / "toy" / "boxes.csv")
     found = sorted(boxes_table[["image", "x_min", "y_min", "x_max", "y_max"]].itertuples(index=False, name=None))
     assert found == sorted((name, *corners) for name, boxes in drawn.boxes.items() for corners in boxes)
+
+
+def test_auto_says_what_it_took_the_labels_for(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
+    code, out, err = spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels)
+    assert code == 0, err
+    assert f"format: took {drawn.labels} for a CSV or TSV table (it has columns of boxes)" in out
+    entry = read_register(tmp_path / "datasets.yaml")["toy"]
+    assert entry.format == "csv"
+    assert "null" not in (tmp_path / "datasets.yaml").read_text()
+    again = spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels, "--format", "csv")[1]
+    assert "nothing has changed" in again
+
+
+def test_images_beside_the_labels(spore_yolo: Run, drawn: Any) -> None:
+    drawn.folder.rename(drawn.folder.parent / "images")
+    code, out, err = spore_yolo("import", "toy", "--labels", drawn.labels)
+    assert code == 0, err
+    assert f"images: took those in {drawn.folder.parent / 'images'}" in out
+    (drawn.folder.parent / "images").rename(drawn.folder)
+    code, _, err = spore_yolo("import", "toy", "--labels", drawn.labels)
+    assert code == 2
+    assert "--images: expected the folder of the images" in err
+
+
+def test_points(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
+    labels = tmp_path / "points"
+    labels.mkdir()
+    for name, boxes in drawn.boxes.items():
+        rows = [f"{(x0 + x1) // 2} {(y0 + y1) // 2} {x0 % 2}" for x0, y0, x1, y1 in boxes]
+        (labels / name).with_suffix(".txt").write_text("\n".join(rows))
+    (tmp_path / "map.yaml").write_text("rename: {0: rust, 1: smut}\n")
+    base = ["import", "toy", "--images", drawn.folder, "--labels", labels, "--classes", tmp_path / "map.yaml"]
+    code, _, err = spore_yolo(*base)
+    assert code == 2
+    assert "--point-size: " in err
+    code, out, err = spore_yolo(*base, "--point-size", "16")
+    assert code == 0, err
+    assert "points became squares of 16 pixels" in out
+    entry = read_register(tmp_path / "datasets.yaml")["toy"]
+    assert (entry.format, entry.point_size, entry.class_map, entry.classes) == (
+        "points",
+        16,
+        "map.yaml",
+        ["rust", "smut"],
+    )
+
+
+def test_columns_are_registered(spore_yolo: Run, drawn: Any, tmp_path: Path) -> None:
+    drawn.labels.write_text(drawn.labels.read_text().replace("class", "what"))
+    code, _, err = spore_yolo(
+        "import", "toy", "--labels", drawn.labels, "--images", drawn.folder, "--columns", "class=what"
+    )
+    assert code == 0, err
+    assert read_register(tmp_path / "datasets.yaml")["toy"].columns == {"class": "what"}
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        pytest.param(
+            ["--format", "coco", "--point-size", "9"], "--point-size: goes with labels that are points", id="size"
+        ),
+        pytest.param(["--format", "coco", "--columns", "class=what"], "--columns: column names can be", id="columns"),
+        pytest.param(["--field", "truth"], "--field: goes with --format fiftyone", id="field"),
+        pytest.param(["--format", "fiftyone", "--point-size", "9"], "--point-size: does not go with", id="fiftyone"),
+    ],
+)
+def test_options_of_other_formats(spore_yolo: Run, drawn: Any, options: list[str], message: str) -> None:
+    code, _, err = spore_yolo("import", "toy", "--images", drawn.folder, "--labels", drawn.labels, *options)
+    assert code == 2
+    assert message in err
+
+
+def test_fiftyone_is_asked_for_the_labels(
+    spore_yolo: Run, drawn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def labels(name: str, images: KnownImages, field: str | None = None) -> RawLabels:
+        asked.append((name, field))
+        boxes = [
+            RawBox(image, "rust", x_min, y_min, x_max, y_max, False, Path("fiftyone"), None)
+            for image, rows in drawn.boxes.items()
+            for x_min, y_min, x_max, y_max in rows
+        ]
+        return RawLabels(boxes, labelled_images=set(images.sizes))
+
+    asked: list[tuple[str, str | None]] = []
+    monkeypatch.setattr("spore_yolo.evaluation.fiftyone_labels.fiftyone_labels", labels)
+    options = ["--labels", "my spores", "--format", "fiftyone", "--field", "truth"]
+    code, _, err = spore_yolo("import", "toy", "--images", drawn.folder, *options)
+    assert code == 0, err
+    assert asked == [("my spores", "truth")]
+    entry = read_register(tmp_path / "datasets.yaml")["toy"]
+    assert (entry.labels, entry.format) == ("my spores", "fiftyone")

@@ -15,6 +15,7 @@ from spore_yolo.cli.truth import truth_of_dataset, truth_of_files
 from spore_yolo.dataset.store import IMAGE_COLUMNS
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.images import ImageSize
+from spore_yolo.labels.readers.options import ReadOptions
 from spore_yolo.labels.table import UNKNOWN_SIZE
 
 HEADER = "image,x_min,y_min,x_max,y_max,class\n"
@@ -66,7 +67,7 @@ def write(folder: Path, label_format: str) -> Path:
 @pytest.mark.parametrize("label_format", ["coco", "voc", "csv", "darwin"])
 def test_without_images_the_labels_say_which_there_are(tmp_path: Path, label_format: str) -> None:
     path = write(tmp_path, label_format)
-    truth = truth_of_files(path, label_format, None, None, {})
+    truth = truth_of_files(path, label_format, None, None)
     named = ["a.png"] if label_format == "csv" else ["a.png", "b.png"]
     size = UNKNOWN_SIZE if label_format == "csv" else ImageSize(100, 80)
     assert truth.known.sizes == dict.fromkeys(named, size)
@@ -79,7 +80,7 @@ def test_without_images_the_labels_say_which_there_are(tmp_path: Path, label_for
 
 def test_yolo_needs_the_images(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--images"):
-        truth_of_files(write(tmp_path, "yolo"), "yolo", None, None, {})
+        truth_of_files(write(tmp_path, "yolo"), "yolo", None, None)
 
 
 @pytest.mark.parametrize(
@@ -95,7 +96,7 @@ def test_yolo_needs_the_images(tmp_path: Path) -> None:
 def test_images_that_the_labels_do_not_name(
     tmp_path: Path, slides: Path, label_format: str, images: str, note: str
 ) -> None:
-    truth = truth_of_files(write(tmp_path, label_format), label_format, slides, None, {})
+    truth = truth_of_files(write(tmp_path, label_format), label_format, slides, None)
     assert truth.images["image"].tolist() == [f"{name}.png" for name in images]
     assert note in truth.notes
     assert truth.folder == slides
@@ -103,7 +104,7 @@ def test_images_that_the_labels_do_not_name(
 
 
 def test_the_images_table_is_that_of_a_dataset(tmp_path: Path, slides: Path) -> None:
-    images = truth_of_files(write(tmp_path, "coco"), "coco", slides, r"(.)\.png", {}).images
+    images = truth_of_files(write(tmp_path, "coco"), "coco", slides, r"(.)\.png").images
     assert list(images.columns) == IMAGE_COLUMNS
     assert images.drop(columns=["um_per_px"]).to_numpy().tolist() == [
         ["a.png", 100, 80, "a", "a", "", ""],
@@ -116,29 +117,29 @@ def test_groups_are_the_sources_unless_they_are_given(tmp_path: Path) -> None:
     names = ["f_png.rf.0123456789.jpg", "f_png.rf.9876543210.jpg", "g.jpg"]
     path = tmp_path / "labels.csv"
     path.write_text(HEADER + "".join(f"{name},1,2,9,9,rust\n" for name in names))
-    truth = truth_of_files(path, "csv", None, None, {})
+    truth = truth_of_files(path, "csv", None, None)
     assert truth.images["group"].tolist() == ["f_png", "f_png", "g"]
     assert any("every image counts as its own group" in note for note in truth.notes)
-    truth = truth_of_files(path, "csv", None, "([fg])", {})
+    truth = truth_of_files(path, "csv", None, "([fg])")
     assert truth.images["group"].tolist() == ["f", "f", "g"]
     assert not any("own group" in note for note in truth.notes)
     with pytest.raises(SporeYoloError, match="cannot be grouped"):
-        truth_of_files(path, "csv", None, "(f)", {})
+        truth_of_files(path, "csv", None, "(f)")
 
 
 def test_unreadable_image_is_a_problem_if_the_labels_name_it(tmp_path: Path, slides: Path) -> None:
     (slides / "c.png").write_text("no image")
-    assert truth_of_files(write(tmp_path, "coco"), "coco", slides, None, {}).problems == []
+    assert truth_of_files(write(tmp_path, "coco"), "coco", slides, None).problems == []
     (slides / "b.png").write_text("no image")
-    problems = truth_of_files(tmp_path / "labels-coco", "coco", slides, None, {}).problems
+    problems = truth_of_files(tmp_path / "labels-coco", "coco", slides, None).problems
     assert [problem.file for problem in problems] == [slides / "b.png"]
-    problems = truth_of_files(write(tmp_path, "csv"), "csv", slides, None, {}).problems
+    problems = truth_of_files(write(tmp_path, "csv"), "csv", slides, None).problems
     assert [problem.file for problem in problems] == [slides / "b.png", slides / "c.png"]
 
 
 def test_bad_labels_are_problems(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(HEADER + "a.png,1,2,x,9,rust\n")
-    truth = truth_of_files(tmp_path / "labels.csv", "csv", None, None, {})
+    truth = truth_of_files(tmp_path / "labels.csv", "csv", None, None)
     assert [problem.line for problem in truth.problems] == [2]
     assert "--skip-bad" in truth.advice
 
@@ -146,14 +147,14 @@ def test_bad_labels_are_problems(tmp_path: Path) -> None:
 def test_labels_of_nothing(tmp_path: Path) -> None:
     (tmp_path / "labels.csv").write_text(HEADER)
     with pytest.raises(SporeYoloError, match="labels of at least one image"):
-        truth_of_files(tmp_path / "labels.csv", "csv", None, None, {})
+        truth_of_files(tmp_path / "labels.csv", "csv", None, None)
 
 
 def test_numbers_that_predictions_may_mean(tmp_path: Path, slides: Path) -> None:
-    truth = truth_of_files(write(tmp_path, "yolo"), "yolo", slides, None, {})
+    truth = truth_of_files(write(tmp_path, "yolo"), "yolo", slides, None)
     assert (truth.class_names, truth.ids_file) == ({0: "rust"}, None)
     path = write(tmp_path, "coco")
-    truth = truth_of_files(path, "coco", slides, None, {})
+    truth = truth_of_files(path, "coco", slides, None)
     assert (truth.class_names, truth.ids_file) == ({}, path)
 
 
@@ -177,3 +178,17 @@ def test_split_of_a_dataset(spore_yolo: Callable[..., Any], drawn: Any, tmp_path
     other = images.loc[images["split"] == "train", "image"].iloc[0]
     with pytest.raises(LookupError, match="in toy, split val"):
         truth.known.find(other)
+
+
+def test_auto(tmp_path: Path, slides: Path) -> None:
+    truth = truth_of_files(write(tmp_path, "coco"), "auto", slides, None)
+    assert truth.about["format"] == "coco"
+    assert truth.ids_file == tmp_path / "labels-coco"
+
+
+def test_points(tmp_path: Path, slides: Path) -> None:
+    (tmp_path / "points").mkdir()
+    (tmp_path / "points" / "a.txt").write_text("50 40 0\n")
+    truth = truth_of_files(tmp_path / "points", "points", slides, None, ReadOptions(point_size=20))
+    assert [box[2:6] for box in truth.labels.boxes] == [(40, 30, 60, 50)]
+    assert "2 images are not named by the labels and count as empty" in truth.notes

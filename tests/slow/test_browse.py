@@ -26,7 +26,7 @@ from spore_yolo.dataset.store import load_dataset
 from spore_yolo.inference.manifest import ClassifierPart, OperatingPoint, read_manifest
 from spore_yolo.inference.pair import write_pair
 from spore_yolo.labels.table import COORDINATES
-from spore_yolo.labels.writers import CANDIDATE_COLUMNS
+from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
 from tests.conftest import Drawn, draw_slides, spot_manifest
 from tests.slow.chromium import Chromium, find_chromium
 
