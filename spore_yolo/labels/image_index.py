@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from spore_yolo.files.errors import Problem, SporeYoloError
 from spore_yolo.files.images import ImageSize, UnreadableImage, find_images, read_size
+from spore_yolo.files.progress import progress
 from spore_yolo.labels.table import UNKNOWN_SIZE
 
 MAX_NAME = 255
@@ -117,7 +118,8 @@ class ImageIndex(KnownImages):
             )
         super().__init__({}, root, f"below {root}")
         self.problems: list[Problem] = []
-        for path in find_images(root):
+        paths = find_images(root)
+        for path in progress(paths, len(paths), "reading image sizes", "image"):
             name = path.relative_to(root).as_posix()
             if not _is_text(name):
                 shown = name.encode("utf-8", "replace").decode()

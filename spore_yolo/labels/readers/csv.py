@@ -10,7 +10,7 @@ from spore_yolo.files.errors import InputProblems, Problem
 from spore_yolo.labels.codes import UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
 from spore_yolo.labels.readers.columns import find_columns
-from spore_yolo.labels.readers.folder import label_files
+from spore_yolo.labels.readers.folder import each_label_file, label_files
 from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.rows import read_rows
 from spore_yolo.labels.readers.values import read_text
@@ -41,7 +41,7 @@ def read_csv(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> R
     if not path.is_dir():
         return _read_file(path, images, options, named=True)
     labels = RawLabels()
-    for file, _ in label_files(path, ".csv", EXPECTED):
+    for file, _ in each_label_file(path, ".csv", EXPECTED):
         part = _read_file(file, images, options, named=False)
         labels.boxes += part.boxes
         labels.problems += part.problems

@@ -13,7 +13,7 @@ from pathlib import Path, PurePosixPath
 from spore_yolo.files.errors import InputProblems, Problem
 from spore_yolo.labels.codes import UNKNOWN_CLASS, UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.folder import label_files
+from spore_yolo.labels.readers.folder import each_label_file
 from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.shapes import (
     Shapes,
@@ -45,7 +45,7 @@ def read_cvat(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> 
     labels = RawLabels()
     shapes = Shapes()
     classes: dict[str, None] = {}
-    for file, relative in label_files(path, ".xml", "CVAT files (annotations.xml)"):
+    for file, relative in each_label_file(path, ".xml", "CVAT files (annotations.xml)"):
         reader = _File(file, relative, images, labels.labelled_images, options.scores)
         try:
             reader.read()

@@ -13,7 +13,7 @@ from spore_yolo.files.errors import InputProblems, Problem
 from spore_yolo.files.images import IMAGE_SUFFIXES
 from spore_yolo.labels.codes import UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.folder import label_files
+from spore_yolo.labels.readers.folder import each_label_file
 from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.shapes import Shapes, box_round, box_round_ellipse
 from spore_yolo.labels.readers.values import numbers, read_json, score_of, some, stated_size
@@ -74,7 +74,7 @@ def read_darwin(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -
     labels = RawLabels()
     shapes = Shapes()
     # Darwin keeps properties of the whole dataset in the hidden .v7/metadata.json.
-    for file, _ in label_files(path, ".json", "Darwin files (a JSON file an image)"):
+    for file, _ in each_label_file(path, ".json", "Darwin files (a JSON file an image)"):
         _read_file(file, images, labels, shapes, options.scores)
     labels.classes = sorted({box.class_name for box in labels.boxes})
     labels.notes.extend(shapes.notes())

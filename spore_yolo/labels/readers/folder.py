@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
 from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.progress import progress
 
 
 def label_files(path: Path, suffix: str, expected: str) -> list[tuple[Path, PurePosixPath]]:
@@ -31,6 +32,12 @@ def label_files(path: Path, suffix: str, expected: str) -> list[tuple[Path, Pure
     if not names:
         raise SporeYoloError(f"{path}: expected {expected}, found none")
     return [(path / name, PurePosixPath(name)) for name in names]
+
+
+def each_label_file(path: Path, suffix: str, expected: str) -> Iterator[tuple[Path, PurePosixPath]]:
+    """What :func:`label_files` gives, one by one, with progress where there are many."""
+    files = label_files(path, suffix, expected)
+    return progress(files, len(files), "reading labels", "file")
 
 
 def _names(folder: Path, suffix: str) -> Iterator[str]:

@@ -10,7 +10,7 @@ from urllib.parse import unquote
 from spore_yolo.files.errors import InputProblems, Problem
 from spore_yolo.labels.codes import UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.folder import label_files
+from spore_yolo.labels.readers.folder import each_label_file
 from spore_yolo.labels.readers.values import JsonItems, paused_collector
 from spore_yolo.labels.table import RawLabels
 
@@ -28,7 +28,7 @@ def read_each(path: Path, expected: str, labels: RawLabels, read: Callable[[Path
         SporeYoloError: The folder has no such files, or the file as a whole cannot be read.
     """
     with paused_collector():
-        for file, _ in label_files(path, ".json", expected):
+        for file, _ in each_label_file(path, ".json", expected):
             try:
                 read(file)
             except InputProblems as error:

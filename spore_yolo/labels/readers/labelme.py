@@ -15,7 +15,7 @@ from typing import Any
 from spore_yolo.files.errors import InputProblems, Problem
 from spore_yolo.labels.codes import UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.folder import label_files
+from spore_yolo.labels.readers.folder import each_label_file
 from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.shapes import Shapes, box_round
 from spore_yolo.labels.readers.values import JsonItems, numbers, score_of, stated_size
@@ -51,7 +51,7 @@ def read_labelme(path: Path, images: KnownImages, options: ReadOptions = PLAIN) 
     """
     labels = RawLabels()
     shapes = Shapes()
-    for file, relative in label_files(path, ".json", "LabelMe files (NAME.json for NAME.jpg)"):
+    for file, relative in each_label_file(path, ".json", "LabelMe files (NAME.json for NAME.jpg)"):
         try:
             _read_file(file, relative, images, labels, shapes, options.scores)
         except InputProblems as error:

@@ -12,7 +12,7 @@ from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, Usag
 from spore_yolo.files.images import ImageSize
 from spore_yolo.labels.codes import UNKNOWN_CLASS, UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.folder import label_files
+from spore_yolo.labels.readers.folder import each_label_file
 from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.shapes import plain_number
 from spore_yolo.labels.readers.values import read_text, some
@@ -41,7 +41,7 @@ def read_points(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -
     names = names_of_classes(path, images.root) or dict(options.class_names)
     labels = RawLabels(classes=list(names.values()))
     boxes: list[RawBox] = []
-    for file, relative in label_files(path, ".txt", "text files (NAME.txt for NAME.jpg) with lines 'x y class'"):
+    for file, relative in each_label_file(path, ".txt", "text files (NAME.txt for NAME.jpg) with lines 'x y class'"):
         if file.stem in NOT_LABELS and not images.has_stem(file.stem):
             continue
         try:

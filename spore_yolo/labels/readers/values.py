@@ -16,6 +16,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from tqdm import tqdm
+
 from spore_yolo.files.errors import InputProblems, Problem
 from spore_yolo.labels.codes import UNREADABLE_LABEL
 
@@ -27,6 +29,9 @@ MAX_BYTES = 512 * 1024**2
 
 MAX_BRACKETS = 10_000_000
 """Most lists and objects of a JSON file; a million COCO boxes have two to four million."""
+
+LONG = 16 * 1024**2
+"""Letters of JSON from which on its reading shows progress: about two seconds."""
 
 MAX_NAMES = 10
 """Most names that a message lists."""
@@ -73,8 +78,17 @@ class JsonItems:
         self.lists: set[str | None] = set()
 
     def __iter__(self) -> Iterator[Item]:
+        scan = _Scan(self._text)
         try:
-            yield from self._items()
+            if len(self._text) < LONG:
+                yield from self._items(scan)
+            else:
+                with tqdm(total=len(self._text), desc=f"reading {self._path.name}", unit="B", unit_scale=True) as bar:
+                    for number, item in enumerate(self._items(scan)):
+                        if number % 10_000 == 0:
+                            bar.update(scan.place - bar.n)
+                        yield item
+                    bar.update(scan.place - bar.n)
         except json.JSONDecodeError as error:
             raise _unreadable(self._path, f"not valid JSON: {error.msg}", error.lineno) from None
         except RecursionError:
@@ -82,8 +96,7 @@ class JsonItems:
         except ValueError:  # Python reads no whole number of more than 4,300 digits
             raise _unreadable(self._path, "not JSON that can be read: a number has thousands of digits") from None
 
-    def _items(self) -> Iterator[Item]:
-        scan = _Scan(self._text)
+    def _items(self, scan: _Scan) -> Iterator[Item]:
         opening = scan.peek()
         if opening == "[":
             self.lists.add(None)
@@ -116,21 +129,21 @@ class _Scan:
 
     def __init__(self, text: str) -> None:
         self._text = text
-        self._place = 0
+        self.place = 0
         self._line, self._counted = 1, 0
         self._decode = json.JSONDecoder().raw_decode
 
     def peek(self) -> str:
         """The next letter that is no blank; empty at the end."""
-        blank = self._blank.match(self._text, self._place)
-        self._place = blank.end() if blank else self._place
-        return self._text[self._place : self._place + 1]
+        blank = self._blank.match(self._text, self.place)
+        self.place = blank.end() if blank else self.place
+        return self._text[self.place : self.place + 1]
 
     def take(self, letter: str) -> None:
         """Goes on behind ``letter``."""
         if self.peek() != letter:
             raise self.error(f"Expecting '{letter}'")
-        self._place += 1
+        self.place += 1
 
     def items(self) -> Iterator[tuple[Any, int]]:
         """The items of a list and their lines; then the scan is behind the list.
@@ -143,15 +156,15 @@ class _Scan:
             return
         text, decode, behind_item = self._text, self._decode, self._behind_item.match
         while True:
-            start = self._place
+            start = self.place
             self._line += text.count("\n", self._counted, start)
             self._counted = start
-            value, self._place = decode(text, start)
+            value, self.place = decode(text, start)
             yield value, self._line
-            behind = behind_item(text, self._place)
+            behind = behind_item(text, self.place)
             if behind is None:
                 raise self.error("Expecting ',' delimiter")
-            self._place = behind.end()
+            self.place = behind.end()
             if behind[1] == "]":
                 return
 
@@ -173,13 +186,13 @@ class _Scan:
     def value(self) -> tuple[Any, int]:
         """The next value, and its line."""
         self.peek()
-        self._line += self._text.count("\n", self._counted, self._place)
-        self._counted = self._place
-        value, self._place = self._decode(self._text, self._place)
+        self._line += self._text.count("\n", self._counted, self.place)
+        self._counted = self.place
+        value, self.place = self._decode(self._text, self.place)
         return value, self._line
 
     def error(self, message: str) -> json.JSONDecodeError:
-        return json.JSONDecodeError(message, self._text, self._place)
+        return json.JSONDecodeError(message, self._text, self.place)
 
 
 def read_json(path: Path) -> tuple[Any, dict[str | None, list[int]]]:
@@ -197,8 +210,10 @@ def read_json(path: Path) -> tuple[Any, dict[str | None, list[int]]]:
     lines: dict[str | None, list[int]] = {}
     for item in items:
         if item.listed:
-            content.setdefault(item.part, []).append(item.value)
-            lines.setdefault(item.part, []).append(item.line)
+            if not isinstance(content.get(item.part), list):  # a key that stood there before, with something else
+                content[item.part], lines[item.part] = [], []
+            content[item.part].append(item.value)
+            lines[item.part].append(item.line)
         else:
             content[item.part] = item.value
     for part in items.lists:

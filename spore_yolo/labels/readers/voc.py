@@ -1,6 +1,7 @@
 """Pascal VOC XML: a file an image; pixels are 1-based and the maximum belongs to the box.
 
-supervision's and most other readers take the numbers as they stand, which shifts every box by one pixel; hence ours.
+FiftyOne's and most other readers take the numbers as they stand, which moves the left and the upper edge of every box
+by a pixel. supervision's counts as we do, but takes a stray click for a box of one pixel and knows no lines. Hence ours.
 
 The format is that of the PASCAL VOC 2012 development kit (Everingham and Winn, "The PASCAL Visual Object Classes
 Challenge 2012 Development Kit", section 4). Beyond it, ``<polygon>`` is read as Roboflow writes it, and ``<robndbox>``
@@ -16,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from spore_yolo.files.errors import InputProblems, Problem
 from spore_yolo.labels.codes import UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.folder import label_files
+from spore_yolo.labels.readers.folder import each_label_file
 from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.shapes import Shapes, box_round, box_round_rotated, plain_number
 from spore_yolo.labels.readers.values import score_of, stated_size
@@ -44,7 +45,7 @@ def read_voc(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> R
     """
     labels = RawLabels()
     shapes = Shapes()
-    for file, relative in label_files(path, ".xml", "Pascal VOC files (NAME.xml for NAME.jpg)"):
+    for file, relative in each_label_file(path, ".xml", "Pascal VOC files (NAME.xml for NAME.jpg)"):
         _read_file(file, relative, images, labels, shapes, options.scores)
     labels.classes = sorted({box.class_name for box in labels.boxes})
     labels.notes.extend(shapes.notes())

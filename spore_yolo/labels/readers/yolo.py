@@ -16,6 +16,7 @@ from typing import Any
 
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
 from spore_yolo.files.images import IMAGE_SUFFIXES, ImageSize
+from spore_yolo.files.progress import progress
 from spore_yolo.files.structured import read_yaml
 from spore_yolo.labels.codes import UNKNOWN_CLASS, UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
@@ -95,7 +96,7 @@ def read_yolo(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> 
     if not files:
         raise SporeYoloError(f"{path}: expected {expected}, found none")
     with paused_collector():
-        for file, relative in files:
+        for file, relative in progress(files, len(files), "reading labels", "file"):
             try:
                 image = _find(relative, images)
             except LookupError as error:

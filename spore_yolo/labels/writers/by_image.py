@@ -10,15 +10,12 @@ from typing import NamedTuple, TypeVar
 import numpy as np
 import numpy.typing as npt
 import pandas as pd
-from tqdm import tqdm
 
 from spore_yolo.files.errors import InputProblems, Problem
+from spore_yolo.files.progress import progress
 from spore_yolo.labels.label_set import LabelSet
 from spore_yolo.labels.table import COORDINATES
 from spore_yolo.labels.writers.candidates import SCORE_DECIMALS
-
-MANY = 2000
-"""Images or boxes from which on writing shows its progress."""
 
 COORDINATE_DECIMALS = 4
 """Decimals of pixels: as in the boxes table."""
@@ -96,7 +93,7 @@ def each_image(labels: LabelSet) -> Iterator[ImageBoxes]:
 
 def shown(items: Iterable[Item], count: int, label_format: str, unit: str = "image") -> Iterator[Item]:
     """The items, with their progress on the terminal where there are many."""
-    return iter(tqdm(items, total=count, desc=f"writing {label_format}", unit=unit, disable=count < MANY))
+    return progress(items, count, f"writing {label_format}", unit)
 
 
 def check_sizes(labels: LabelSet, target: Path, reason: str) -> None:
