@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,6 +12,7 @@ from typing import Any
 import pandas as pd
 from tqdm import tqdm
 
+from spore_yolo.dataset.checking import findings_of_import, notes_of_findings, stop_at_errors
 from spore_yolo.dataset.groups import groups_of, is_table, sources_of
 from spore_yolo.dataset.register import DatasetEntry, relative_to_register, write_entry
 from spore_yolo.dataset.split import given_split, read_split, split_groups
@@ -23,10 +24,11 @@ from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, Usag
 from spore_yolo.files.hashes import fingerprint, sha256_file, sha256_text
 from spore_yolo.files.images import UnreadableImage, read_image
 from spore_yolo.labels.class_map import ClassMap
-from spore_yolo.labels.image_index import ImageIndex
+from spore_yolo.labels.formats import FIFTYONE
+from spore_yolo.labels.image_index import ImageIndex, KnownImages
 from spore_yolo.labels.readers import read_labels
 from spore_yolo.labels.readers.options import ReadOptions
-from spore_yolo.labels.table import check_boxes
+from spore_yolo.labels.table import RawLabels, check_boxes
 
 MANIFEST_VERSION = 1
 
@@ -45,9 +47,11 @@ class ImportOptions:
     group_by: str | None = None
     class_map: Path | None = None
     columns: Mapping[str, str] = field(default_factory=dict)
+    point_size: float | None = None
     targets: tuple[str, ...] = ()
     um_per_px: float | None = None
     skip_bad: bool = False
+    allow: tuple[str, ...] = ()
     force: bool = False
     licence: str | None = None
     source: str | None = None
@@ -70,7 +74,13 @@ class ImportResult:
     notes: list[str]
 
 
-def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bool = False) -> ImportResult:
+def import_dataset(
+    options: ImportOptions,
+    data: Path,
+    register: Path,
+    quiet: bool = False,
+    read: Callable[[KnownImages], RawLabels] | None = None,
+) -> ImportResult:
     """Imports a dataset, whole or not at all.
 
     Args:
@@ -78,6 +88,7 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
         data: The folder that holds all imports; this one goes to ``data / options.name``.
         register: The register of datasets, usually ``datasets.yaml``.
         quiet: No progress bar.
+        read: Reads labels that are no file; else they are read from ``options.labels``.
 
     Raises:
         SporeYoloError: Something is wrong with the input; nothing was written.
@@ -89,7 +100,11 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
         _check_same_rules(previous, options, folder)
 
     index = ImageIndex(options.images)
-    labels = read_labels(options.labels, index, options.label_format, ReadOptions(columns=options.columns))
+    if read is None:
+        reading = ReadOptions(columns=options.columns, point_size=options.point_size)
+        labels = read_labels(options.labels, index, options.label_format, reading)
+    else:
+        labels = read(index)
     if options.class_map is not None:
         labels = ClassMap.read(options.class_map).apply(labels, options.class_map)
     unreadable, hashes = _verify(index, quiet)
@@ -144,6 +159,8 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
     images["split"] = _one_variant(images, images["group"].map(dealt), previous)
     images = images[IMAGE_COLUMNS]
 
+    findings = findings_of_import(options.labels, options.label_format, labels, index, checked, images, hashes)
+    stop_at_errors(findings, options.allow)
     manifest = {
         **_manifest(options, images, checked.table, classes, old_groups | dealt, hashes),
         # Outside of the fingerprint, since no figure depends on them.
@@ -154,7 +171,8 @@ def import_dataset(options: ImportOptions, data: Path, register: Path, quiet: bo
             image: split for image, split in zip(images["image"], images["split"], strict=True) if split != SPARE
         },
     }
-    notes = labels.notes + _notes(index, hashes, labels.labelled_images, checked.clipped, previous, images)
+    notes = labels.notes + _notes(index, hashes, labels.labelled_images, checked.clipped, previous)
+    notes += notes_of_findings(findings, options.name)
     tables = {"boxes.csv": checked.table.to_csv(index=False), "images.csv": images.to_csv(index=False)}
     manifest["tables"] = {name: sha256_text(text) for name, text in tables.items()}
     unchanged = previous == manifest and is_whole(folder, manifest)
@@ -303,7 +321,6 @@ def _notes(
     labelled: set[str],
     clipped: int,
     previous: dict[str, Any] | None,
-    images: pd.DataFrame,
 ) -> list[str]:
     notes = []
     if clipped:
@@ -318,17 +335,14 @@ def _notes(
         gone = len(set(previous["images"]) - set(hashes))
         if gone:
             notes.append(f"{gone:,} images of the previous import of this dataset are no longer in {index.root}")
-    twins = images.groupby("sha256")["group"].nunique()
-    if (twins > 1).any():
-        pairs = images[images["sha256"].isin(twins[twins > 1].index)].sort_values("sha256")["image"]
-        notes.append(f"the same picture lies in different groups, which makes figures too good: {', '.join(pairs)}")
     return notes
 
 
 def _entry(options: ImportOptions, folder: Path, register: Path, classes: list[str]) -> DatasetEntry:
+    is_file = options.label_format != FIFTYONE
     return DatasetEntry(
         images=relative_to_register(options.images, register),
-        labels=relative_to_register(options.labels, register),
+        labels=relative_to_register(options.labels, register) if is_file else str(options.labels),
         format=options.label_format,
         folder=relative_to_register(folder, register),
         classes=classes,
@@ -336,4 +350,7 @@ def _entry(options: ImportOptions, folder: Path, register: Path, classes: list[s
         group_by=options.group_by,
         licence=options.licence,
         source=options.source,
+        columns=dict(options.columns),
+        point_size=options.point_size,
+        class_map=None if options.class_map is None else relative_to_register(options.class_map, register),
     )

@@ -431,23 +431,44 @@ def test_import__um_per_px_and_hashes(add_plain: Callable[[int], None], run_impo
 
 
 def test_import__the_same_picture_in_two_groups(
-    add_plain: Callable[[int], None], run_import: Run, slides: Path, labels: Path
+    add_plain: Callable[[int], None], run_import: Run, slides: Path, labels: Path, tmp_path: Path
 ) -> None:
     add_plain(5)
     (slides / "copy.png").write_bytes((slides / "i2.png").read_bytes())
     (labels / "copy.txt").write_text((labels / "i2.txt").read_text())
-    (note,) = [note for note in run_import().notes if "same picture" in note]
-    assert "copy.png, i2.png" in note
-    assert "i1.png" not in note
+    split = tmp_path / "split.csv"
+    split.write_text("group,split\ni0,train\ni1,val\ni2,train\ni3,test\ni4,test\ncopy,train\n")
+    (note,) = [note for note in run_import(split_file=split).notes if "SPR006" in note]
+    assert note == "SPR006 the same image twice: 1 warning; see spore-yolo check spores --select SPR006"
 
 
-def test_import__the_same_picture_in_one_group_is_no_news(
+def test_import__the_same_picture_in_two_splits(
+    add_plain: Callable[[int], None], run_import: Run, slides: Path, labels: Path, tmp_path: Path
+) -> None:
+    add_plain(5)
+    (slides / "copy.png").write_bytes((slides / "i2.png").read_bytes())
+    (labels / "copy.txt").write_text((labels / "i2.txt").read_text())
+    split = tmp_path / "split.csv"
+    split.write_text("group,split\ni0,train\ni1,val\ni2,train\ni3,test\ni4,test\ncopy,test\n")
+    with pytest.raises(InputProblems, match="nothing was imported") as caught:
+        run_import(split_file=split)
+    assert [problem.code for problem in caught.value.problems] == ["SPR006"]
+    assert "--allow SPR006" in str(caught.value)
+    assert not (tmp_path / "data").exists()
+    with pytest.raises(UsageError, match="SPR999"):
+        run_import(split_file=split, allow=("SPR999",))
+    result = run_import(split_file=split, allow=("SPR006",))
+    assert any("SPR006 the same image twice: 1 error;" in note for note in result.notes)
+
+
+def test_import__the_same_picture_in_one_group_is_no_error(
     add_plain: Callable[[int], None], run_import: Run, slides: Path, labels: Path
 ) -> None:
     add_plain(5)
     (slides / "i2_copy.png").write_bytes((slides / "i2.png").read_bytes())
     (labels / "i2_copy.txt").write_text((labels / "i2.txt").read_text())
-    assert run_import(group_by="(i[0-9])").notes == []
+    (note,) = run_import(group_by="(i[0-9])").notes
+    assert note.startswith("SPR006 the same image twice: 1 warning;")
 
 
 def test_import__clipped_boxes_are_counted(

@@ -2,13 +2,26 @@
 
 from __future__ import annotations
 
+import os
+import struct
+import tracemalloc
+import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from spore_yolo.files.images import EXIF_ORIENTATION, UnreadableImage, find_images, read_image, read_size
+from spore_yolo.files import images
+from spore_yolo.files.images import (
+    EXIF_ORIENTATION,
+    TooLargeImage,
+    UnreadableImage,
+    find_images,
+    memory_at_hand,
+    read_image,
+    read_size,
+)
 
 STORED = (32, 16)
 """Width and height as stored."""
@@ -184,3 +197,130 @@ def test_find_images_below_a_hidden_folder(tmp_path: Path) -> None:
     (tmp_path / ".work").mkdir()
     (tmp_path / ".work" / "a.jpg").touch()
     assert find_images(tmp_path / ".work") == [tmp_path / ".work" / "a.jpg"], "the folder itself was asked for"
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    """A chunk of a PNG (ISO/IEC 15948, 5.3)."""
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def png(width: int, height: int, rows: int = 1, extra: bytes = b"") -> bytes:
+    """A PNG of 8-bit grey whose header says ``width x height`` and that holds some black rows."""
+    header = struct.pack(">IIBBBBB", width, height, 8, 0, 0, 0, 0)
+    pixels = zlib.compress(bytes((min(width, 10**7) + 1) * rows))
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + extra + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+
+
+def tiff(*tags: tuple[int, int, int, int]) -> bytes:
+    """A TIFF of 10 x 10 grey pixels that are missing, with tags ``(number, kind, count, value)`` besides or instead."""
+    usual = [(256, 4, 1, 10), (257, 4, 1, 10), (258, 3, 1, 8), (259, 3, 1, 1), (262, 3, 1, 1), (273, 4, 1, 8)]
+    entries = {tag[0]: tag for tag in [*usual, *tags]}
+    listed = b"".join(struct.pack("<HHII", *entries[number]) for number in sorted(entries))
+    return b"II*\0" + struct.pack("<IH", 8, len(entries)) + listed + bytes(4)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        pytest.param(png(30_000, 30_000), "decompression bomb", id="900 megapixels in a few bytes"),
+        pytest.param(png(9_000_000, 9_000_000), "decompression bomb", id="81 terapixels"),
+        pytest.param(
+            png(4, 4, 4, chunk(b"zTXt", b"key\0\0" + zlib.compress(bytes(50_000_000)))), "too large", id="text of 50 MB"
+        ),
+        pytest.param(
+            png(4, 4, 4, chunk(b"iCCP", b"key\0\0" + zlib.compress(bytes(50_000_000)))),
+            "too large",
+            id="colour profile of 50 MB",
+        ),
+        pytest.param(png(2**31 - 1, 2**31 - 1), "no image has that size", id="largest PNG"),
+        pytest.param(png(0, 5), "something else", id="no width"),
+        pytest.param(tiff((256, 4, 1, 2**32 - 1), (257, 4, 1, 2**32 - 1)), "no image has that size", id="largest TIFF"),
+        pytest.param(tiff((256, 4, 1, 0)), "", id="TIFF without width"),
+        pytest.param(tiff((273, 4, 2**30, 8), (279, 4, 2**30, 8)), "", id="TIFF with a milliard strips"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore:Tag data larger")
+def test_hostile_image_is_refused_before_it_fills_the_memory(tmp_path: Path, content: bytes, message: str) -> None:
+    (tmp_path / "slide.png").write_bytes(content)
+    tracemalloc.start()
+    try:
+        with pytest.raises(UnreadableImage, match=rf"slide\.png.*{message}"):
+            read_image(tmp_path / "slide.png")
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_size_of_a_scanned_slide_is_read_from_its_header(tmp_path: Path) -> None:
+    (tmp_path / "slide.png").write_bytes(png(200_000, 90_000))
+    size = read_size(tmp_path / "slide.png")
+    assert (size.width, size.height) == (200_000, 90_000), "18 gigapixels"
+
+
+def test_image_that_does_not_fit_into_memory(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(images, "BOMB_BYTES", 10_000)
+    noise = np.random.default_rng(0).integers(0, 255, (100, 100, 3), dtype=np.uint8)
+    Image.fromarray(noise).save(tmp_path / "slide.png")
+    needed = 100 * 100 * 12
+    monkeypatch.setattr(images, "memory_at_hand", lambda: int(needed / images.MEMORY_SHARE) + 1)
+    np.testing.assert_array_equal(read_image(tmp_path / "slide.png"), noise)
+    monkeypatch.setattr(images, "memory_at_hand", lambda: needed)
+    with pytest.raises(TooLargeImage, match=r"slide\.png: 100 x 100 pixels take about"):
+        read_image(tmp_path / "slide.png")
+
+
+def test_memory_at_hand_is_no_more_than_the_machine_has() -> None:
+    assert 2**20 < memory_at_hand() <= os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+
+
+@pytest.mark.parametrize(("suffix", "least"), [(".jpg", 100), (".png", 300)])
+def test_blank_slide_is_no_bomb(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, least: int) -> None:
+    monkeypatch.setattr(images, "BOMB_BYTES", 10_000)
+    path = tmp_path / f"slide{suffix}"
+    Image.new("RGB", (1000, 1000), (250, 250, 250)).save(path)
+    assert least * path.stat().st_size < 3_000_000, "it is packed well"
+    assert read_image(path).shape == (1000, 1000, 3)
+
+
+@pytest.mark.parametrize("suffix", [".png", ".webp", ".tif", ".gif"])
+def test_first_picture_of_a_moving_image(tmp_path: Path, suffix: str) -> None:
+    first, second = (Image.new("RGB", (8, 8), colour) for colour in ((250, 0, 0), (0, 0, 250)))
+    first.save(tmp_path / f"slide{suffix}", save_all=True, append_images=[second])
+    assert np.abs(read_image(tmp_path / f"slide{suffix}") - np.array([250, 0, 0])).max() <= 3
+
+
+@pytest.mark.parametrize("read", [read_size, read_image], ids=["size", "pixels"])
+def test_pipe_and_device_are_refused(tmp_path: Path, read: object) -> None:
+    assert callable(read)
+    os.mkfifo(tmp_path / "slide.jpg")
+    (tmp_path / "zeros.jpg").symlink_to("/dev/zero")
+    for name in ("slide.jpg", "zeros.jpg"):
+        with pytest.raises(UnreadableImage, match="found a pipe"):
+            read(tmp_path / name)
+    assert find_images(tmp_path) == []
+
+
+def test_other_formats_of_pillow_are_refused(tmp_path: Path) -> None:
+    Image.new("RGB", (8, 8)).save(tmp_path / "slide.eps")
+    (tmp_path / "slide.eps").rename(tmp_path / "slide.jpg")
+    with pytest.raises(UnreadableImage, match="something else"):
+        read_size(tmp_path / "slide.jpg")
+
+
+def test_links(tmp_path: Path) -> None:
+    folder = tmp_path / "slides"
+    for name in ("slides/a.jpg", "slides/day/b.jpg", "elsewhere/c.jpg"):
+        (tmp_path / name).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / name).touch()
+    (folder / "linked.jpg").symlink_to(tmp_path / "elsewhere" / "c.jpg")
+    (folder / "itself.jpg").symlink_to("itself.jpg")
+    (folder / "one.jpg").symlink_to("other.jpg")
+    (folder / "other.jpg").symlink_to("one.jpg")
+    (folder / "nowhere.jpg").symlink_to("missing.jpg")
+    (folder / "day" / "up").symlink_to("..")
+    (folder / "day" / "loop.jpg").symlink_to("../day", target_is_directory=True)
+    (folder / "root").symlink_to("/")
+    found = [path.relative_to(folder).as_posix() for path in find_images(folder)]
+    assert found == ["a.jpg", "day/b.jpg", "linked.jpg"]
+    with pytest.raises(UnreadableImage, match=r"itself\.jpg: cannot be read"):
+        read_size(folder / "itself.jpg")

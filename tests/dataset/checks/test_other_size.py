@@ -1,0 +1,22 @@
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+from spore_yolo.dataset.checks.base import Check, Finding, Material, Severity
+from spore_yolo.dataset.checks.other_size import CHECK
+from spore_yolo.files.errors import Problem
+from spore_yolo.labels.codes import OTHER_SIZE, UNREADABLE_LABEL
+
+Build = Callable[..., Material]
+Found = Callable[[Check, Material], list[Finding]]
+
+
+def test_what_the_reader_found_is_passed_on(material: Build, found: Found) -> None:
+    problems = [
+        Problem(Path("a.txt"), 4, "what is wrong", OTHER_SIZE),
+        Problem(Path("b.txt"), 1, "else", UNREADABLE_LABEL),
+    ]
+    (finding,) = found(CHECK, material(problems=problems))
+    assert finding == Finding(OTHER_SIZE, Severity.ERROR, "what is wrong", "a.txt", 4)
+    assert CHECK.code == OTHER_SIZE
