@@ -32,7 +32,9 @@ from spore_yolo.files.errors import SporeYoloError
 
 EPILOG = """\
 the way through:
-  spore-yolo import NAME --images DIR --labels PATH --format yolo
+  spore-yolo check LABELS --images DIR
+  spore-yolo import NAME --images DIR --labels LABELS
+  spore-yolo describe NAME --output DIR
   spore-yolo train-detector --dataset NAME
   spore-yolo train-classifier --run runs/NAME
   spore-yolo evaluate --run runs/NAME --dataset NAME --split test
@@ -40,6 +42,7 @@ the way through:
   spore-yolo calibrate --run runs/NAME --dataset NAME --recall 0.95 --confidence 0.9
   spore-yolo compare runs/NAME runs/OTHER
   spore-yolo predict --run runs/NAME --source slides/ --output found/
+  spore-yolo export found/ --format label-studio --output corrections/
 
 exit codes: 0 done, 1 the work found a problem, 2 wrong usage
 """

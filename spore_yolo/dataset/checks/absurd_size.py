@@ -25,7 +25,7 @@ def _find(material: Material) -> list[Finding]:
     odd = ((size - median > far) | ((median - size > far) & ~cut)) & ~material.boxes["ignored"].to_numpy()
     rows = np.flatnonzero(odd)
     messages = (
-        f"{name} of {width[row]:g} x {height[row]:g} pixels, {side[row] / np.exp(median[row]):.2g} times the usual"
+        f"a {name} of {width[row]:g} x {height[row]:g} pixels, {side[row] / np.exp(median[row]):.2g} times the usual"
         f" side of {np.exp(median[row]):.3g} pixels"
         for row, name in zip(rows, material.boxes["class"].to_numpy()[rows], strict=True)
     )

@@ -24,7 +24,7 @@ def _find(material: Material) -> list[Finding]:
     far = np.maximum(SIGMAS * spread, np.log(FACTOR))
     rows = np.flatnonzero((length - median > far) & whole & ~material.boxes["ignored"].to_numpy())
     messages = (
-        f"{name} of {width[row]:g} x {height[row]:g} pixels is {np.exp(length[row]):.1f} times as long as broad, usual"
+        f"a {name} of {width[row]:g} x {height[row]:g} pixels is {np.exp(length[row]):.1f} times as long as broad, usual"
         f" are {np.exp(median[row]):.1f}"
         for row, name in zip(rows, material.boxes["class"].to_numpy()[rows], strict=True)
     )
