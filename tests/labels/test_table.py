@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 from pathlib import Path
 
 import numpy as np
@@ -119,6 +120,11 @@ def test_boxes_that_are_refused(corners: Corners, message: str) -> None:
     assert checked.clipped == 0
     assert [(problem.file, problem.line) for problem in checked.problems] == [(FILE, 7)]
     assert message in checked.problems[0].message
+
+
+def test_a_label_file_whose_name_is_no_text() -> None:
+    box = raw((1, 2, 3, 4))._replace(file=Path(os.fsdecode(b"Stra\xdfe.xml")))
+    assert list(check_boxes([box], {"a.jpg": ImageSize(100, 80)}).table["label_file"]) == ["Stra?e.xml"]
 
 
 def test_a_bad_box_does_not_take_its_neighbours_along() -> None:

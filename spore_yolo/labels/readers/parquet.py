@@ -64,14 +64,19 @@ def _opened(path: Path, texts: list[str] | None = None) -> Any:
 
 def _check_unpacked(path: Path, file: Any, used: list[str]) -> None:
     """A small file can unpack to any size; what it says of itself must fit."""
+    import pyarrow as pa
+
     meta = file.metadata
     size = values = 0
-    for group in range(meta.num_row_groups):
-        for number in range(meta.num_columns):
-            column = meta.row_group(group).column(number)
-            if column.path_in_schema.split(".")[0] in used:
-                size += column.total_uncompressed_size
-                values = max(values, column.num_values)
+    try:
+        for group in range(meta.num_row_groups):
+            for number in range(meta.num_columns):
+                column = meta.row_group(group).column(number)
+                if column.path_in_schema.split(".")[0] in used:
+                    size += column.total_uncompressed_size
+                    values = max(values, column.num_values)
+    except (pa.ArrowException, OSError, ValueError) as error:  # such as a name that is no text
+        raise _unreadable(path, f"the file is damaged ({error!s:.200})") from None
     if meta.num_rows > MAX_ROWS or values > MAX_VALUES_PER_ROW * MAX_ROWS or size > MAX_BYTES:
         raise _unreadable(
             path,

@@ -1,7 +1,7 @@
 """Pascal VOC XML: a file an image; pixels are 1-based and the maximum belongs to the box.
 
 FiftyOne's and most other readers take the numbers as they stand, which moves the left and the upper edge of every box
-by a pixel. supervision's counts as we do, but takes a stray click for a box of one pixel and knows no lines. Hence ours.
+by a pixel. supervision's counts as we do, but takes a stray click for a box of a pixel and knows no lines. Hence ours.
 
 The format is that of the PASCAL VOC 2012 development kit (Everingham and Winn, "The PASCAL Visual Object Classes
 Challenge 2012 Development Kit", section 4). Beyond it, ``<polygon>`` is read as Roboflow writes it, and ``<robndbox>``

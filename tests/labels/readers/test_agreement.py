@@ -46,6 +46,15 @@ def test_coco(drawn: dict[str, LabelledSet], read: Reader) -> None:
     assert left.same
 
 
+def thick(boxes: Boxes) -> Boxes:
+    """The boxes with more than two pixels a side."""
+    kept = {image: (corners[:, 2:] - corners[:, :2] > 2).all(axis=1) for image, (_, corners) in boxes.items()}
+    return {
+        image: ([name for name, good in zip(names, kept[image], strict=True) if good], corners[kept[image]])
+        for image, (names, corners) in boxes.items()
+    }
+
+
 @pytest.mark.parametrize("label_format", ["voc", "yolo"])
 def test_files_that_we_write_are_read_alike(drawn: dict[str, LabelledSet], label_format: str) -> None:
     """What we read as COCO and wrote is the same to supervision, turned images included."""
@@ -53,8 +62,8 @@ def test_files_that_we_write_are_read_alike(drawn: dict[str, LabelledSet], label
     agreement = compared(own, by_supervision(drawn[label_format]))
     assert agreement.same and agreement.boxes == len(labels.boxes)
     first, _, _, _ = ours(drawn["coco"])
-    if label_format == "voc":
-        assert compared(first, own).same
+    if label_format == "voc":  # YOLO has no crowds; VOC cannot tell boxes of one pixel from clicks and has them wider
+        assert compared(thick(first), thick(own)).same
 
 
 def test_a_difference_is_seen() -> None:
@@ -82,4 +91,4 @@ def test_voc(tmp_path: Path) -> None:
     labelled = LabelledSet("one", "voc", tmp_path / "images", tmp_path / "labels")
     own, _, _, _ = ours(labelled)
     assert own["a.jpg"][1].tolist() == [[0, 10, 100, 20]]
-    assert compared(own, by_supervision(labelled)).largest in (0, 1)
+    assert compared(own, by_supervision(labelled)).same

@@ -101,3 +101,12 @@ def test_what_a_file_unpacks_to_is_bounded(table: Path, images: ImageIndex, monk
     monkeypatch.setattr(parquet, "MAX_ROWS", 2)
     with pytest.raises(InputProblems, match=r"at most 2 rows .* found 3 rows"):
         read_parquet(table, images)
+
+
+def test_name_of_a_column_that_is_no_text(table: Path, images: ImageIndex) -> None:
+    """A row group names its columns once more than the table does."""
+    content = table.read_bytes()
+    second = content.index(b"x_min", content.index(b"x_min") + 1)
+    table.write_bytes(content[:second] + b"x\x9cmin" + content[second + 5 :])
+    with pytest.raises(InputProblems, match=r"the file is damaged \('utf-8' codec"):
+        read_parquet(table, images)

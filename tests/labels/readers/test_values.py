@@ -237,3 +237,16 @@ def test_scores(value: Any) -> None:
 def test_no_scores(value: Any) -> None:
     with pytest.raises(ValueError, match="expected a score from 0 to 1, found"):
         score_of(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "content", "lines"),
+    [
+        pytest.param('{"a": 12.5,\n"a": [1,\n2]}', {"a": [1, 2]}, {"a": [2, 3]}, id="a number, then a list"),
+        pytest.param('{"a": [0],\n"a": 3,\n"a": [1]}', {"a": [1]}, {"a": [3]}, id="a list again"),
+        pytest.param('{"a": [1], "a": null}', {"a": None}, {"a": [1]}, id="nothing in the end"),
+    ],
+)
+def test_read_json_with_a_key_twice(tmp_path: Path, text: str, content: object, lines: object) -> None:
+    (tmp_path / "a.json").write_text(text)
+    assert read_json(tmp_path / "a.json") == (content, lines)
