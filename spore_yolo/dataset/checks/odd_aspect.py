@@ -24,8 +24,8 @@ def _find(material: Material) -> list[Finding]:
     far = np.maximum(SIGMAS * spread, np.log(FACTOR))
     rows = np.flatnonzero((length - median > far) & whole & ~material.boxes["ignored"].to_numpy())
     messages = (
-        f"a {name} of {width[row]:g} x {height[row]:g} pixels is {np.exp(length[row]):.1f} times as long as broad, usual"
-        f" are {np.exp(median[row]):.1f}"
+        f"a {name} of {width[row]:g} x {height[row]:g} pixels is {np.exp(length[row]):.1f} times as long as broad,"
+        f" usual are {np.exp(median[row]):.1f}"
         for row, name in zip(rows, material.boxes["class"].to_numpy()[rows], strict=True)
     )
     return at_boxes(material, CODE, Severity.WARNING, [(int(row),) for row in rows], messages)

@@ -10,24 +10,34 @@ from spore_yolo.labels.readers.values import some
 
 CODE = "SPR006"
 
+LONGEST_NAME = 4096
+"""Letters of an image's name, which is shown whole: POSIX has no longer path."""
+
 
 def _find(material: Material) -> list[Finding]:
-    known_splits = set(splits_of(material))
-    split_of = dict(zip(material.images["image"], material.images["split"], strict=True))
+    table = material.images
+    places = dict(zip(table["image"], zip(table["split"], table["source"], strict=True), strict=True))
+    known_splits = splits_of(material)
     by_content: dict[str, list[str]] = defaultdict(list)
     for image, facts in sorted((material.pixels or {}).items()):
         if facts.sha256:
             by_content[facts.sha256].append(image)
     findings = []
-    for first, *others in by_content.values():
-        if not others:
+    for equal in by_content.values():
+        if len(equal) < 2:
             continue
-        splits = {split_of.get(image, "") for image in (first, *others)} & known_splits
-        torn = len(splits) > 1
-        message = f"the same file as {some(others)}" + (
-            f", in different splits: {some(sorted(splits))}" if torn else ""
-        )
-        severity = Severity.ERROR if torn else Severity.WARNING
+        first, *others = equal
+        held, sources = (set(several) for several in zip(*(places[image] for image in equal), strict=True))
+        splits = [split for split in known_splits if split in held]
+        message = f"the same file as {some(others, LONGEST_NAME)}"
+        severity = Severity.WARNING
+        if len(splits) > 1:
+            severity = Severity.ERROR
+            message += f", in different splits: {', '.join(splits)}"
+        elif len(sources) == 1:
+            # An exporter that turns or brightens by chance may leave two variants as they are.
+            severity = Severity.NOTE
+            message += ", another variant of its source"
         findings.append(Finding(CODE, severity, message, str(material.known.root / first), image=first))
     return findings
 

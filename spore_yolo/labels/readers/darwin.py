@@ -13,7 +13,7 @@ from spore_yolo.files.errors import InputProblems, Problem
 from spore_yolo.files.images import IMAGE_SUFFIXES
 from spore_yolo.labels.codes import UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.folder import each_label_file
+from spore_yolo.labels.readers.folder import each_label_file, is_first_file
 from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.shapes import Shapes, box_round, box_round_ellipse
 from spore_yolo.labels.readers.values import numbers, read_json, score_of, some, stated_size
@@ -125,15 +125,9 @@ def _slots(file: Path, item: dict[str, Any], images: KnownImages, labels: RawLab
         except LookupError as error:
             labels.problems.append(Problem(file, None, str(error), UNKNOWN_IMAGE))
             continue
-        if image in labels.labelled_images:
-            message = f"expected one file an image, found a second one for {image}"
-            labels.problems.append(Problem(file, None, message, UNREADABLE_LABEL))
-            continue
-        labels.labelled_images.add(image)
         size = stated_size(slot.get("width"), slot.get("height"))
-        slots[name] = _Slot(image, size)
-        if size:
-            labels.stated_sizes[image] = size
+        if is_first_file(file, image, size, labels):
+            slots[name] = _Slot(image, size)
     return slots
 
 

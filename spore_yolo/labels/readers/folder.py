@@ -6,8 +6,10 @@ import os
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 
-from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.errors import Problem, SporeYoloError
 from spore_yolo.files.progress import progress
+from spore_yolo.labels.codes import UNREADABLE_LABEL
+from spore_yolo.labels.table import RawLabels
 
 
 def label_files(path: Path, suffix: str, expected: str) -> list[tuple[Path, PurePosixPath]]:
@@ -38,6 +40,25 @@ def each_label_file(path: Path, suffix: str, expected: str) -> Iterator[tuple[Pa
     """What :func:`label_files` gives, one by one, with progress where there are many."""
     files = label_files(path, suffix, expected)
     return progress(files, len(files), "reading labels", "file")
+
+
+def is_first_file(file: Path, image: str, size: tuple[int, int] | None, labels: RawLabels) -> bool:
+    """Notes that a file has the labels of an image, or that another one had them before, which is a problem.
+
+    Args:
+        file: The label file.
+        image: The image.
+        size: The size that the file states, or ``None``.
+        labels: Takes the image with its size, or the problem.
+    """
+    if image in labels.labelled_images:
+        message = f"expected one file an image, found a second one for {image}"
+        labels.problems.append(Problem(file, None, message, UNREADABLE_LABEL))
+        return False
+    labels.labelled_images.add(image)
+    if size:
+        labels.stated_sizes[image] = size
+    return True
 
 
 def _names(folder: Path, suffix: str) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import Any
 from spore_yolo.files.errors import InputProblems, Problem
 from spore_yolo.labels.codes import UNKNOWN_IMAGE, UNREADABLE_LABEL
 from spore_yolo.labels.image_index import KnownImages
-from spore_yolo.labels.readers.folder import each_label_file
+from spore_yolo.labels.readers.folder import each_label_file, is_first_file
 from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.shapes import Shapes, box_round
 from spore_yolo.labels.readers.values import JsonItems, numbers, score_of, stated_size
@@ -70,15 +70,8 @@ def _read_file(
     except LookupError as error:
         labels.problems.append(Problem(file, None, str(error), UNKNOWN_IMAGE))
         return
-    if image in labels.labelled_images:
-        message = f"expected one file an image, found a second one for {image}"
-        labels.problems.append(Problem(file, None, message, UNREADABLE_LABEL))
-        return
-    labels.labelled_images.add(image)
     size = stated_size(head.get("imageWidth"), head.get("imageHeight"))
-    if size:
-        labels.stated_sizes[image] = size
-    if image not in images.sizes:
+    if not is_first_file(file, image, size, labels) or image not in images.sizes:
         return
     parts: dict[tuple[str, str], int] = {}
     for item, line in items:

@@ -286,9 +286,9 @@ def _unreadable(path: Path, message: str, line: int | None = None) -> InputProbl
     return InputProblems("A file cannot be read:", [Problem(path, line, message, UNREADABLE_LABEL)])
 
 
-def some(names: Iterable[object]) -> str:
-    """The first names of many, for a message."""
-    texts = [f"{name!s:.40}" for name, _ in zip(names, range(MAX_NAMES + 1), strict=False)]
+def some(names: Iterable[object], letters: int = 40) -> str:
+    """The first names of many, for a message; of each so many letters at most."""
+    texts = [f"{name!s:.{letters}}" for name, _ in zip(names, range(MAX_NAMES + 1), strict=False)]
     return ", ".join(texts[:MAX_NAMES]) + (", …" if len(texts) > MAX_NAMES else "")
 
 

@@ -34,7 +34,7 @@ def test_a_box_among_usual_ones(material: Build, found: Found, box: tuple[int, .
 def test_message_names_the_size_and_the_usual_one(material: Build, found: Found) -> None:
     squares = [("a.png", "rust", 100 + n, 100, 120 + n, 120) for n in range(20)]
     (finding,) = found(CHECK, material([*squares, ("a.png", "rust", 100, 100, 300, 300)]))
-    assert finding.message == "rust of 200 x 200 pixels, 10 times the usual side of 20 pixels"
+    assert finding.message == "a rust of 200 x 200 pixels, 10 times the usual side of 20 pixels"
 
 
 def test_a_class_whose_sizes_differ_much_has_no_odd_ones(material: Build, found: Found) -> None:

@@ -10,7 +10,7 @@ import pytest
 from PIL import Image
 
 from spore_yolo.dataset.checks.base import Check, Finding, Material, Severity
-from spore_yolo.dataset.checks.near_twin import CHECK, MOST_BITS, ROWS_AT_ONCE, close_pairs
+from spore_yolo.dataset.checks.near_twin import CHECK, MOST_BITS, MOST_PARTNERS, ROWS_AT_ONCE, close_pairs
 from spore_yolo.dataset.pixel_facts import pixel_facts
 from spore_yolo.labels.image_index import ImageIndex
 
@@ -47,15 +47,25 @@ def bright(image: Image.Image) -> Image.Image:
     return image.point(lambda value: min(255, value + 25))
 
 
-def test_scaled_brightened_and_compressed_copies(look: Callable[..., Material], found: Found) -> None:
+def test_each_further_copy_is_named(look: Callable[..., Material], found: Found) -> None:
     images = {f"{seed}.png": field(seed) for seed in range(8)}
     images |= {"a.jpg": field(0), "b.png": field(3).resize((320, 240)), "c.png": bright(field(3))}
     findings = found(CHECK, look(images, splits={"0.png": "train", "a.jpg": "test"}))
-    assert sorted((f.image, f.message) for f in findings) == [
-        ("0.png", "nearly the same picture as a.jpg, in different splits: test, train"),
-        ("3.png", "nearly the same picture as b.png, c.png"),
-    ]
+    message = {finding.image: finding.message for finding in findings}
+    assert len(findings) == len(message) == 3
+    assert message["a.jpg"] == "nearly the same picture as 0.png, in different splits: train, test"
+    assert message["b.png"] == "nearly the same picture as 3.png"
+    assert message["c.png"] in {"nearly the same picture as 3.png", "nearly the same picture as b.png"}
     assert {f.severity for f in findings} == {Severity.WARNING}
+
+
+def test_a_copy_is_named_once_however_many_variants_its_source_has(look: Callable[..., Material], found: Found) -> None:
+    names = [f"{'field' * 12}_png.rf.{number:032}.jpg" for number in range(4)]
+    images = {name: field(0).point(lambda v, n=number: v - 9 * n) for number, name in enumerate(names)}
+    images |= {"z.png": field(0), "y.png": field(1)}
+    (finding,) = found(CHECK, look(images, sources=dict.fromkeys(names, "field")))
+    assert finding.image == "z.png"
+    assert finding.message.removeprefix("nearly the same picture as ") in names, "in full"
 
 
 def test_equal_files_and_images_of_one_group_are_not_named(look: Callable[..., Material], found: Found) -> None:
@@ -79,4 +89,27 @@ def test_close_pairs_are_those_of_a_plain_loop() -> None:
         if (int(hashes[i]) ^ int(hashes[j])).bit_count() <= MOST_BITS and group[i] != group[j]
     ]
     assert len(hashes) > 2 * ROWS_AT_ONCE, "more than one chunk"
-    assert sorted(map(tuple, close_pairs(hashes, group).tolist())) == expected
+    pairs, crowded = close_pairs(hashes, group)
+    assert sorted(map(tuple, pairs.tolist())) == expected
+    assert crowded == 0
+
+
+def test_like_hashes_make_no_more_pairs_than_images_times_partners() -> None:
+    # Two bits off the others, so that the closest partners of the last one are of its own kind.
+    hashes = np.array([0] * 500 + [3] * 40, dtype=np.uint64)
+    pairs, crowded = close_pairs(hashes, np.arange(540))
+    assert crowded == 540 - MOST_PARTNERS - 1
+    assert np.bincount(pairs[:, 1]).max() == MOST_PARTNERS
+    assert set(pairs[pairs[:, 1] == 539, 0].tolist()) == set(range(539 - MOST_PARTNERS, 539))
+
+
+def test_many_empty_fields_are_said_to_be_too_many(
+    look: Callable[..., Material], found: Found, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("spore_yolo.dataset.checks.near_twin.MOST_PARTNERS", 2)
+    findings = found(CHECK, look({f"{number}.png": bright(field(0)).rotate(0.1 * number) for number in range(5)}))
+    assert [finding.image for finding in findings if finding.severity == Severity.WARNING] == [
+        "1.png", "2.png", "3.png", "4.png"
+    ]  # fmt: skip
+    (note,) = (finding.message for finding in findings if finding.severity == Severity.NOTE)
+    assert note.startswith("2 images resemble more than 2 others")

@@ -33,6 +33,23 @@ def test_groups_of_equal_files(
     assert (finding.image, finding.message) == ("a", f"the same file as c, d{where}")
 
 
+def test_variants_of_one_source_that_are_equal_are_no_mistake(material: Build, found: Found) -> None:
+    names = [f"{'field' * 12}_png.rf.{number:032}.jpg" for number in range(2)]
+    made = material((), names, sources=dict.fromkeys(names, "field"))
+    (finding,) = found(CHECK, replace(made, pixels=dict.fromkeys(names, PixelFacts("1"))))
+    assert finding.severity == Severity.NOTE
+    assert finding.message == f"the same file as {names[1]}, another variant of its source"
+    torn = material((), names, sources=dict.fromkeys(names, "field"), splits={names[0]: "train", names[1]: "test"})
+    (finding,) = found(CHECK, replace(torn, pixels=dict.fromkeys(names, PixelFacts("1"))))
+    assert finding.severity == Severity.ERROR
+
+
+def test_files_of_one_group_that_are_equal_count_twice(material: Build, found: Found) -> None:
+    made = material((), "ab", groups={"a": "trap", "b": "trap"})
+    (finding,) = found(CHECK, replace(made, pixels=dict.fromkeys("ab", PixelFacts("1"))))
+    assert finding.severity == Severity.WARNING
+
+
 def test_files_that_cannot_be_opened_are_not_equal(material: Build, found: Found) -> None:
     pixels = {"a": PixelFacts("", damage="gone"), "b": PixelFacts("", damage="gone")}
     assert not found(CHECK, replace(material((), pixels.keys()), pixels=pixels))
