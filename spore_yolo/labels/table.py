@@ -210,7 +210,8 @@ def _message(code: str, box: RawBox, corners: npt.NDArray[np.float64], size: Ima
     """What is wrong with a box, in words."""
     if code == OTHER_SIZE:
         return fault_of_size(box, size) or ""
-    whose = f"(image {box.image}, class {box.class_name})"
+    # A damaged file may have names without end.
+    whose = f"(image {box.image:.200}, class {box.class_name:.80})"
     if code == NOT_PIXELS:
         return f"expected four numbers, each a place on an image, found {_text(box[2:6])} {whose}"
     if code in (NEGATIVE, NO_AREA):
@@ -228,7 +229,7 @@ def fault_of_size(box: RawBox, size: ImageSize) -> str | None:
     if box.stated_size is None or size == UNKNOWN_SIZE or box.stated_size in ((size.width, size.height), size.stored):
         return None
     return (
-        f"the label file says that {box.image} has {box.stated_size[0]} x {box.stated_size[1]} pixels,"
+        f"the label file says that {box.image:.200} has {box.stated_size[0]} x {box.stated_size[1]} pixels,"
         f" the image has {size.width} x {size.height}: the boxes belong to another version of the image"
     )
 

@@ -304,3 +304,9 @@ def test_a_box_that_is_thinner_than_the_table_can_hold_has_no_area() -> None:
     checked = check_boxes([raw((10, 10, 10.00001, 20)), raw((99.99999, 10, 100.5, 20))], {"a.jpg": ImageSize(100, 80)})
     assert len(checked.table) == 0
     assert [problem.code for problem in checked.problems] == ["SPR013", "SPR014"]
+
+
+def test_names_without_end_are_cut() -> None:
+    box = RawBox("a" * 5000, "r" * 5000, 1, 1, 1, 1, False, FILE, 1)
+    (problem,) = check_boxes([box], {box.image: UNKNOWN_SIZE}).problems
+    assert len(problem.message) < 500
