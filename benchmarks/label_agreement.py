@@ -1,6 +1,6 @@
 """Do others read the same boxes? Ours beside supervision, FiftyOne and pycocotools, box by box.
 
-    python -m benchmarks.label_agreement --bccd ../shared/data/bccd --magnaporthe ../shared/data/magnaporthe
+    python -m benchmarks.label_agreement --bccd bccd --magnaporthe magnaporthe
     python -m benchmarks.label_agreement --without fiftyone      # a drawn set alone, in seconds
 
 Sets: BCCD as it comes (Pascal VOC), and written by us in all three formats; Magnaporthe (YOLO), and written by us as

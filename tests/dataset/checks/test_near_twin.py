@@ -107,9 +107,8 @@ def test_many_empty_fields_are_said_to_be_too_many(
     look: Callable[..., Material], found: Found, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("spore_yolo.dataset.checks.near_twin.MOST_PARTNERS", 2)
-    findings = found(CHECK, look({f"{number}.png": bright(field(0)).rotate(0.1 * number) for number in range(5)}))
-    assert [finding.image for finding in findings if finding.severity == Severity.WARNING] == [
-        "1.png", "2.png", "3.png", "4.png"
-    ]  # fmt: skip
+    darker = {f"{number}.png": field(0).point(lambda value, n=number: value - 9 * n) for number in range(5)}
+    findings = found(CHECK, look(darker))
+    assert sum(finding.severity == Severity.WARNING for finding in findings) == 4
     (note,) = (finding.message for finding in findings if finding.severity == Severity.NOTE)
     assert note.startswith("2 images resemble more than 2 others")
