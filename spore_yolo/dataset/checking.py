@@ -251,7 +251,7 @@ def stop_at_errors(findings: Iterable[Finding], allowed: Collection[str]) -> Non
 
     Args:
         findings: What the checks found.
-        allowed: Codes of errors that the user takes upon himself.
+        allowed: Codes of errors in spite of which the user wants to go on.
 
     Raises:
         UsageError: There is no check of such a code.
