@@ -5,7 +5,8 @@ magenta. Light never paints so: what nature shows in such a colour is a ragged s
 and not a straight bar of one thickness or a row of glyphs that stand on one line.
 
 It is made to raise no false alarm rather than to miss nothing: thin coloured letters lose their colour in a JPEG, and
-grey bars, arrows and slanting text are not looked for.
+grey bars, arrows and slanting text are not looked for, and a black bar that touches a black line or spore is taken for
+a part of it.
 """
 
 from __future__ import annotations

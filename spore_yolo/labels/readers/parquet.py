@@ -12,14 +12,11 @@ from spore_yolo.labels.image_index import KnownImages
 from spore_yolo.labels.readers.columns import Columns, find_columns
 from spore_yolo.labels.readers.options import PLAIN, ReadOptions
 from spore_yolo.labels.readers.rows import MAX_ROWS, read_rows
-from spore_yolo.labels.readers.values import MAX_BYTES, check_size
+from spore_yolo.labels.readers.values import MAX_BYTES, check_size, some
 from spore_yolo.labels.table import RawLabels
 
 BATCH = 20_000
 """Rows that are unpacked at a time."""
-
-MAX_VALUES_PER_ROW = 4
-"""Most values of a cell, as ``bbox`` has."""
 
 
 def read_parquet(path: Path, images: KnownImages, options: ReadOptions = PLAIN) -> RawLabels:
@@ -63,21 +60,25 @@ def _opened(path: Path, texts: list[str] | None = None) -> Any:
 
 
 def _check_unpacked(path: Path, file: Any, used: list[str]) -> None:
-    """A small file can unpack to any size; what it says of itself must fit."""
+    """A small file can unpack to any size; what it says of itself must fit.
+
+    What single columns of a row group say is not asked: pyarrow ends the whole program where it contradicts itself. So
+    nobody knows how long the lists of a column are, and there must be none.
+    """
     import pyarrow as pa
 
+    lists = [name for name in used if pa.types.is_nested(file.schema_arrow.field(name).type)]
+    if lists:
+        message = (
+            f"expected columns of single values, found lists or the like in {some(lists)}; write a box as four columns"
+        )
+        raise _unreadable(path, message)
     meta = file.metadata
-    size = values = 0
     try:
-        for group in range(meta.num_row_groups):
-            for number in range(meta.num_columns):
-                column = meta.row_group(group).column(number)
-                if column.path_in_schema.split(".")[0] in used:
-                    size += column.total_uncompressed_size
-                    values = max(values, column.num_values)
-    except (pa.ArrowException, OSError, ValueError) as error:  # such as a name that is no text
+        size = sum(meta.row_group(group).total_byte_size for group in range(meta.num_row_groups))
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise _unreadable(path, f"the file is damaged ({error!s:.200})") from None
-    if meta.num_rows > MAX_ROWS or values > MAX_VALUES_PER_ROW * MAX_ROWS or size > MAX_BYTES:
+    if meta.num_rows > MAX_ROWS or size > MAX_BYTES:
         raise _unreadable(
             path,
             f"expected at most {MAX_ROWS:,} rows and {MAX_BYTES // 1024**2} MB when unpacked, found {meta.num_rows:,}"

@@ -59,12 +59,19 @@ def test_the_same_as_csv_in_any_order_and_type(tmp_path: Path, images: ImageInde
     assert ours[0] == ("a.jpg", "rust", 9, 5.5, 12, 10.5, False, 0.25)
 
 
-def test_numbers_as_classes_and_a_list_as_box(tmp_path: Path, images: ImageIndex) -> None:
-    rows = {"image": ["a.jpg", "a.jpg"], "class": [3, None], "bbox": [[1.0, 2, 3, 4], None]}
-    pd.DataFrame(rows).to_parquet(tmp_path / "f.parquet")
+def test_numbers_as_classes(tmp_path: Path, images: ImageIndex) -> None:
+    rows = {"image": ["a.jpg", "a.jpg"], "class": [3, None], "x": [1.0, None], "y": [2, None], "w": [3, None]}
+    pd.DataFrame(rows | {"h": [4, None]}).to_parquet(tmp_path / "f.parquet")
     labels = read_parquet(tmp_path / "f.parquet", images)
     assert [(box.class_name, box[2:6]) for box in labels.boxes] == [("3", (1, 2, 4, 6))]
     assert labels.problems == []
+
+
+def test_lists_are_refused(tmp_path: Path, images: ImageIndex) -> None:
+    rows = {"image": ["a.jpg", "a.jpg"], "class": ["rust", None], "bbox": [[1.0, 2, 3, 4], None]}
+    pd.DataFrame(rows).to_parquet(tmp_path / "f.parquet")
+    with pytest.raises(InputProblems, match=r"found lists or the like in bbox; write a box as four columns"):
+        read_parquet(tmp_path / "f.parquet", images)
 
 
 def test_columns_that_are_given(table: Path, images: ImageIndex) -> None:
@@ -103,10 +110,17 @@ def test_what_a_file_unpacks_to_is_bounded(table: Path, images: ImageIndex, monk
         read_parquet(table, images)
 
 
-def test_name_of_a_column_that_is_no_text(table: Path, images: ImageIndex) -> None:
-    """A row group names its columns once more than the table does."""
+@pytest.mark.parametrize(
+    ("kind", "damaged"),
+    [
+        pytest.param(b"\x15\x0c%\x02\x18\x05image", b"\x15\x00%\x02\x18\x05image", id="another type"),
+        pytest.param(b"%\x02\x18\x05x_max", b"%\x5b\x18\x05x_max", id="another repetition"),
+    ],
+)
+def test_footer_that_contradicts_itself(table: Path, images: ImageIndex, kind: bytes, damaged: bytes) -> None:
+    """pyarrow ends the program where a row group's column is asked for; 26.0 does."""
     content = table.read_bytes()
-    second = content.index(b"x_min", content.index(b"x_min") + 1)
-    table.write_bytes(content[:second] + b"x\x9cmin" + content[second + 5 :])
-    with pytest.raises(InputProblems, match=r"the file is damaged \('utf-8' codec"):
+    assert content.count(kind) == 1
+    table.write_bytes(content.replace(kind, damaged))
+    with pytest.raises(InputProblems, match="damaged"):
         read_parquet(table, images)
