@@ -49,7 +49,9 @@ def objects(file: Path) -> Iterator[tuple[Any, int]]:
         if part is None:
             yield value, line
         elif listed:
-            whole.setdefault(part, []).append(value)
+            if not isinstance(whole.get(part), list):  # a key that stood there before, with something else
+                whole[part] = []
+            whole[part].append(value)
         else:
             whole[part] = value
     if None not in items.lists and (items.lists or whole):

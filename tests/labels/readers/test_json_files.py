@@ -21,6 +21,7 @@ from spore_yolo.labels.table import RawLabels
         pytest.param('[{"a": 1},\n3]', [({"a": 1}, 1), (3, 2)], id="a list"),
         pytest.param("[]", [], id="an empty list"),
         pytest.param('{"a": [1,\n2], "b": {}, "c": []}', [({"a": [1, 2], "b": {}, "c": []}, 1)], id="an object"),
+        pytest.param('{"a": "", "a": [1]}', [({"a": [1]}, 1)], id="a name that stands there twice"),
         pytest.param("{}", [], id="an empty object"),
         pytest.param("3", [(3, 1)], id="a number"),
     ],
