@@ -33,8 +33,8 @@ from spore_yolo.evaluation.scoring import score_candidates
 from spore_yolo.files.atomic import write_text
 from spore_yolo.files.images import read_image
 from spore_yolo.inference import detector as detector_module
-from spore_yolo.inference.detector import CANDIDATE_SCORE
 from spore_yolo.inference.pair import Pair, load
+from spore_yolo.inference.proposals import CANDIDATE_SCORE
 from spore_yolo.labels.table import COORDINATES
 
 Rows = np.ndarray

@@ -83,7 +83,8 @@ def read(arguments: argparse.Namespace) -> None:
     from spore_yolo.evaluation.operating_point import choose_point, curve_of
     from spore_yolo.evaluation.scoring import score_candidates
     from spore_yolo.files.images import read_image
-    from spore_yolo.inference.detector import Detector, TilingSettings
+    from spore_yolo.inference.detector import Detector
+    from spore_yolo.inference.tiling import TilingSettings
 
     dataset = load_dataset(arguments.dataset, arguments.datasets)
     images, boxes = dataset.split("val")
@@ -92,7 +93,7 @@ def read(arguments: argparse.Namespace) -> None:
         record = json.loads((run / "record.json").read_text())
         tiling = TilingSettings(640, 1, record["largest_box"], 0.6, max(300, 5 * record["max_boxes"]))
         for minutes, seen in record["reads"].items():
-            detector = Detector(run / f"at-{minutes}.pt")
+            detector = Detector.load(run / f"at-{minutes}.pt")
             found = [
                 proposals_table(image, detector.slide(read_image(dataset.path_of(image)), tiling), detector.names)
                 for image in tqdm(images["image"], desc=f"{run.name} at {minutes}")

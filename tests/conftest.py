@@ -141,18 +141,24 @@ def untrained_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
+def stand_in(monkeypatch: pytest.MonkeyPatch, task: str, network: Callable[[list[str]], Any]) -> None:
+    """Every network for a task that torch runs is this one, whatever its weights."""
+    from spore_yolo.inference.backends.torch_runner import TorchRunner
+
+    original = TorchRunner.__init__
+
+    def init(self: TorchRunner, checkpoint: Path, of: Any, *arguments: Any, **options: Any) -> None:
+        original(self, checkpoint, of, *arguments, **options)
+        if of == task:
+            self._run = network(self.names)
+
+    monkeypatch.setattr(TorchRunner, "__init__", init)
+
+
 @pytest.fixture
 def spot_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every detector finds dark spots, whatever its weights."""
-    from spore_yolo.inference.detector import Detector
-
-    original = Detector.__init__
-
-    def init(self: Detector, *arguments: Any, **options: Any) -> None:
-        original(self, *arguments, **options)
-        self._network = SpotNetwork(len(self.names))
-
-    monkeypatch.setattr(Detector, "__init__", init)
+    stand_in(monkeypatch, "detect", lambda names: SpotNetwork(len(names)))
 
 
 def shape_opinions(crops: Any) -> Any:
@@ -170,12 +176,18 @@ def shape_opinions(crops: Any) -> Any:
     return np.log(np.array(shares).reshape(-1, 3))
 
 
+def shape_network(pixels: Any) -> Any:
+    """Stands in for YOLO's classifier: gives what :func:`shape_opinions` says, in the network's own output form."""
+    import torch
+
+    opinions = torch.from_numpy(shape_opinions(pixels.permute(0, 2, 3, 1).mul(255).round().byte().numpy()))
+    return opinions.exp(), opinions
+
+
 @pytest.fixture
 def shape_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every classifier goes by the shape of a dark spot, see :func:`shape_opinions`."""
-    from spore_yolo.inference.classifier import Classifier
-
-    monkeypatch.setattr(Classifier, "log_probabilities", lambda self, crops: shape_opinions(crops))
+    stand_in(monkeypatch, "classify", lambda _: shape_network)
 
 
 def spot_manifest(**changes: Any) -> Any:

@@ -219,7 +219,7 @@ def _try(material: Material, options: ClassifierOptions, work: Path, look: Look)
     )
     trained = train_classifier(short, crops, place / "training", quiet=True)
     finish_checkpoint(trained.checkpoint, place / "classifier.pt", look.crop_size, "classify", crops.classes)
-    classifier = Classifier(place / "classifier.pt", options.device)
+    classifier = Classifier.load(place / "classifier.pt", options.device)
     opinions, truth = _opinions(classifier, material, look)
     loss = balanced_log_loss(opinions, truth, fit_temperature(opinions, truth))
     shutil.rmtree(place)
@@ -251,7 +251,7 @@ def _finish(
 ) -> None:
     """Temperature and thresholds on validation; then the pair, whole."""
     dataset = material.dataset
-    classifier = Classifier(checkpoint, options.device)
+    classifier = Classifier.load(checkpoint, options.device)
     opinions, truth = _opinions(classifier, material, look)
     temperature = fit_temperature(opinions, truth)
     calibration = calibration_figures(opinions, truth, temperature)
@@ -315,7 +315,7 @@ def _complete_pair(
     assert material.candidates is not None
     images, boxes = dataset.split("val")
     alone = old.figures.get("detector_alone") or {"threshold": old.operating_point.detector}
-    namer = CropNamer(Classifier(checkpoint, options.device), part)
+    namer = CropNamer(Classifier.load(checkpoint, options.device), part)
     namer, candidates, chosen = _choose_point(material, namer, float(alone["threshold"]))
     evaluation = evaluate_candidates(candidates, boxes, images, dataset.classes, chosen.point)
     manifest = PairManifest(

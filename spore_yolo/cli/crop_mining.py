@@ -18,7 +18,7 @@ from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.images import read_image
 from spore_yolo.inference.manifest import DEBRIS
-from spore_yolo.inference.pair import Pair, tiling_of, without_doubles
+from spore_yolo.inference.pair import Pair, tiling_of
 
 VARIANTS = 3
 """So many exported variants of one source are looked at: more of them show the same spores once more."""
@@ -86,9 +86,9 @@ def _proposals(pair: Pair, dataset: Dataset, images: pd.DataFrame, split: str, f
     part = pair.manifest.detector
     tables = []
     for image in tqdm(images["image"], desc=f"looking at {split}", unit="slide"):
-        found = pair.detector.slide(read_image(dataset.path_of(image)), tiling_of(part))
+        found = pair.detector.slide(read_image(dataset.path_of(image)), tiling_of(part), one_class=True)
         # Of several classes that the detector gives one object the classifier must see one.
-        tables.append(proposals_table(image, without_doubles(found, part.nms_iou), part.classes))
+        tables.append(proposals_table(image, found, part.classes))
     proposals = joined(tables)
     mark.unlink(missing_ok=True)
     write_text(path, proposals.to_csv(index=False))

@@ -24,10 +24,10 @@ from spore_yolo.evaluation.scoring import SPORE, merged_to_spore, score_candidat
 from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.images import read_image
-from spore_yolo.inference.detector import Detector, TilingSettings
+from spore_yolo.inference.detector import Detector
 from spore_yolo.inference.manifest import PAIR_VERSION, DetectorPart, OperatingPoint, PairManifest
 from spore_yolo.inference.pair import write_pair
-from spore_yolo.inference.tiling import overlap_for
+from spore_yolo.inference.tiling import TilingSettings, overlap_for
 from spore_yolo.labels.table import COORDINATES
 from spore_yolo.training.checkpoint import finish_checkpoint
 from spore_yolo.training.detector import (
@@ -194,7 +194,7 @@ def _finish(
 ) -> None:
     checkpoint = folder / "detector.pt"
     finish_checkpoint(trained.checkpoint, checkpoint, usual_imgsz(dataset, options.scale))
-    detector = Detector(checkpoint, options.device)
+    detector = Detector.load(checkpoint, options.device)
     tiling = TilingSettings(
         options.tile_size,
         options.scale,

@@ -46,7 +46,7 @@ def load_classifier(run: Path, device: str | None) -> CropNamer:
         raise SporeYoloError(f"{checkpoint}: no such file; train the classifier again: spore-yolo train-classifier")
     if sha256_file(checkpoint) != part.sha256:
         raise SporeYoloError(f"{checkpoint}: not the file that {MANIFEST} speaks of (its SHA-256 differs)")
-    return CropNamer(Classifier(checkpoint, device), part)
+    return CropNamer(Classifier.load(checkpoint, device), part)
 
 
 def run(arguments: argparse.Namespace) -> None:

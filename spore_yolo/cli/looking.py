@@ -16,8 +16,8 @@ from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
 if TYPE_CHECKING:
     import supervision as sv
 
-    from spore_yolo.inference.detector import Candidates
     from spore_yolo.inference.pair import Pair
+    from spore_yolo.inference.scanning import Candidates
 
 
 @dataclass

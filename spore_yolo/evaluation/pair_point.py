@@ -19,8 +19,8 @@ from spore_yolo.evaluation.operating_point import (
     rounded_down,
 )
 from spore_yolo.evaluation.scoring import detections_of, score_candidates
-from spore_yolo.inference.detector import CANDIDATE_SCORE
 from spore_yolo.inference.manifest import OperatingPoint
+from spore_yolo.inference.proposals import CANDIDATE_SCORE
 from spore_yolo.labels.matching import Floats, box_iou, match_boxes
 from spore_yolo.labels.table import COORDINATES
 

@@ -28,8 +28,8 @@ from scipy.stats import binom
 from spore_yolo.evaluation.crops import crops_table
 from spore_yolo.evaluation.operating_point import rounded_down
 from spore_yolo.evaluation.scoring import detections_of, score_candidates
-from spore_yolo.inference.detector import CANDIDATE_SCORE
 from spore_yolo.inference.manifest import OperatingPoint, called
+from spore_yolo.inference.proposals import CANDIDATE_SCORE
 from spore_yolo.labels.matching import Floats
 
 Bound = Literal["betting", "hoeffding-bentkus"]

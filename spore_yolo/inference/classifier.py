@@ -1,40 +1,47 @@
-"""Runs a YOLOv8 classifier over crops."""
+"""A YOLOv8 classifier that names crops."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from spore_yolo.files.errors import UsageError
+from spore_yolo.inference.backends.runner import Runner, pool_for
+from spore_yolo.inference.backends.torch_runner import TorchRunner
 from spore_yolo.inference.crops import cut_crops
 from spore_yolo.inference.manifest import DEBRIS, ClassifierPart
-from spore_yolo.inference.network import load_network
 
 Floats = npt.NDArray[np.float64]
 
-BATCH = 128
-"""Crops a forward pass; they are small."""
-
 
 class Classifier:
-    """A YOLOv8-cls classifier, loaded once.
-
-    Loading a checkpoint runs code in it: point it only at files that you trust.
+    """A classifier, ready to run.
 
     Args:
-        checkpoint: The ``.pt`` file.
-        device: As torch takes it; ``None`` takes CUDA where there is one, else the CPU.
-
-    Raises:
-        SporeYoloError: The file is missing or is no classifier.
+        runner: What runs it.
+        names: Its classes in the order of their numbers.
     """
 
-    def __init__(self, checkpoint: Path, device: str | None = None) -> None:
-        self._network, self._device, self.names = load_network(checkpoint, "classify", device)
+    def __init__(self, runner: Runner, names: list[str]) -> None:
+        self.runner = runner
+        self.names = names
+
+    @classmethod
+    def load(cls, checkpoint: Path, device: str | None = None) -> Classifier:
+        """Loads a checkpoint by torch, which runs code in it: point it only at files that you trust.
+
+        Args:
+            checkpoint: The ``.pt`` file.
+            device: As torch takes it; ``None`` takes CUDA where there is one, else the CPU.
+
+        Raises:
+            SporeYoloError: The file is missing or is no classifier.
+        """
+        runner = TorchRunner(checkpoint, "classify", device)
+        return cls(runner, runner.names)
 
     def log_probabilities(self, crops: npt.NDArray[np.uint8]) -> Floats:
         """The classifier's own, uncalibrated opinion of crops.
@@ -45,15 +52,12 @@ class Classifier:
         Returns:
             ``(N, C)``, natural logarithms of probabilities.
         """
-        import torch
+        from scipy.special import log_softmax
 
-        parts = [np.zeros((0, len(self.names)))]
-        with torch.inference_mode():
-            for output in self._outputs(crops):
-                # Ultralytics gives (probabilities, logits); the logits keep what rounds to 0 and 1.
-                logits = output[1] if isinstance(output, list | tuple) else output.clamp_min(1e-30).log()
-                parts.append(torch.log_softmax(logits.double(), dim=1).cpu().numpy())
-        return np.concatenate(parts)
+        with pool_for(self.runner) as pool:
+            outputs = pool.map(self.runner, self._batches(crops))
+            logits = np.concatenate([np.zeros((0, len(self.names))), *outputs])
+        return np.asarray(log_softmax(logits, axis=1), dtype=np.float64) if len(logits) else logits
 
     def features(self, crops: npt.NDArray[np.uint8]) -> npt.NDArray[np.float32]:
         """What the classifier sees in crops before it names them: the input of its last linear layer.
@@ -63,27 +67,26 @@ class Classifier:
 
         Returns:
             ``(N, D)``; D is 1280 for every YOLOv8-cls.
+
+        Raises:
+            UsageError: The backend is not torch; others show only their outputs.
         """
         import torch
 
-        last = [layer for layer in self._network.modules() if isinstance(layer, torch.nn.Linear)][-1]
+        if not isinstance(self.runner, TorchRunner):
+            raise UsageError(f"the backend {self.runner.backend} shows no features; use torch")
+        last = [layer for layer in self.runner.network.modules() if isinstance(layer, torch.nn.Linear)][-1]
         parts = [np.zeros((0, last.in_features), dtype=np.float32)]
         hook = last.register_forward_pre_hook(lambda _, given: parts.append(given[0].float().cpu().numpy()))
         try:
-            with torch.inference_mode():
-                for _ in self._outputs(crops):
-                    pass
+            for batch in self._batches(crops):
+                self.runner(batch)
         finally:
             hook.remove()
         return np.concatenate(parts)
 
-    def _outputs(self, crops: npt.NDArray[np.uint8]) -> Iterator[Any]:
-        """What the network gives, batch by batch."""
-        import torch
-
-        for begin in range(0, len(crops), BATCH):
-            batch = torch.from_numpy(crops[begin : begin + BATCH]).to(self._device)
-            yield self._network(batch.permute(0, 3, 1, 2).float() / 255)
+    def _batches(self, crops: npt.NDArray[np.uint8]) -> list[npt.NDArray[np.uint8]]:
+        return [crops[begin : begin + self.runner.batch] for begin in range(0, len(crops), self.runner.batch)]
 
 
 def calibrated(log_probabilities: Floats, temperature: float) -> Floats:
@@ -130,6 +133,10 @@ class CropNamer:
         """The calibrated probabilities of all classes, ``(N, C)`` in the order of the part's classes."""
         crops = cut_crops(pixels, boxes, self.part.margin, self.part.crop_size)
         return calibrated(self.classifier.log_probabilities(crops), self.part.temperature)
+
+    def probabilities_of_crops(self, crops: npt.NDArray[np.uint8]) -> Floats:
+        """The same of crops, in one forward pass, ``(N, C)``."""
+        return calibrated(self.classifier.runner(crops).astype(np.float64), self.part.temperature)
 
     def features(self, pixels: npt.NDArray[np.uint8], boxes: Floats) -> npt.NDArray[np.float32]:
         """What the classifier sees in boxes before it names them, ``(N, D)``; see :meth:`Classifier.features`."""

@@ -46,7 +46,13 @@ def cut_window(pixels: Pixels, window: npt.NDArray[np.int64]) -> Pixels:
     return inside[: y_max - y_min, : x_max - x_min]
 
 
-def cut_crops(pixels: Pixels, boxes: npt.NDArray[np.float64], margin: float, size: int) -> Pixels:
+def cut_crops(
+    pixels: Pixels,
+    boxes: npt.NDArray[np.float64],
+    margin: float,
+    size: int,
+    windows: npt.NDArray[np.int64] | None = None,
+) -> Pixels:
     """The crops round boxes, brought to one size.
 
     Args:
@@ -54,14 +60,22 @@ def cut_crops(pixels: Pixels, boxes: npt.NDArray[np.float64], margin: float, siz
         boxes: ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide.
         margin: Context on each side, as a share of the box's longer side.
         size: Side of a crop in pixels.
+        windows: Those of :func:`crop_windows`, where they are known.
 
     Returns:
         ``(N, size, size, 3)``.
     """
+    if windows is None:
+        windows = crop_windows(boxes, margin)
     crops = np.empty((len(boxes), size, size, 3), dtype=np.uint8)
-    for index, window in enumerate(crop_windows(boxes, margin)):
-        crop = cut_window(pixels, window)
-        # Shrinking must average over pixels, or fine walls flicker.
-        how = cv2.INTER_AREA if len(crop) > size else cv2.INTER_LINEAR
-        crops[index] = crop if len(crop) == size else cv2.resize(crop, (size, size), interpolation=how)
+    height, width = pixels.shape[:2]
+    whole = np.asarray(((windows[:, :2] >= 0) & (windows[:, 2:] <= (width, height))).all(axis=1))
+    for index, (x_min, y_min, x_max, y_max) in enumerate(windows.tolist()):
+        crop = pixels[y_min:y_max, x_min:x_max] if whole[index] else cut_window(pixels, windows[index])
+        if len(crop) == size:
+            crops[index] = crop
+        else:
+            # Shrinking must average over pixels, or fine walls flicker.
+            how = cv2.INTER_AREA if len(crop) > size else cv2.INTER_LINEAR
+            cv2.resize(crop, (size, size), dst=crops[index], interpolation=how)
     return crops

@@ -9,6 +9,7 @@ neither: it merges spores that touch and keeps both halves of a spore that an ed
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -57,13 +58,79 @@ def merge_tiles(
     # One fixed order of work, so that the order of the input cannot decide between equals.
     able = able[np.lexsort((*boxes[able].T, classes[able], -scores[able], tile_of[able]))]
 
-    cluster = _match(boxes[able], scores[able], classes[able], tile_of[able], 2 * JITTER / scale)
+    cluster = np.arange(len(able))
+    contested = _contested(boxes[able], tile_of[able], tiles, scale)
+    some = able[contested]
+    cluster[contested] = contested[_match(boxes[some], scores[some], classes[some], tile_of[some], 2 * JITTER / scale)]
     # Of each cluster the candidate that is deepest in its own tile's realm; between owners, the surer one.
     order = np.lexsort((-scores[able], depth[able], cluster))
     first = np.ones(len(order), dtype=bool)
     first[1:] = cluster[order][1:] != cluster[order][:-1]
     winners = able[np.sort(order[first])]
     return winners[np.argsort(-scores[winners], kind="stable")].astype(np.int64)
+
+
+def without_doubles(
+    boxes: Floats, scores: Floats, tile_of: Integers, tiles: Sequence[Tile], iou: float, scale: float = 1.0
+) -> Integers:
+    """Suppresses what of different tiles still lies on a better candidate, after :func:`merge_tiles`.
+
+    Where one tile sees a weak double beside a spore and its neighbour sees the spore alone, the spores are matched and
+    the double is left over. No tile's own NMS would let it stand so near to the other tile's candidate.
+
+    Args:
+        boxes, scores, tile_of, tiles, scale: As for :func:`merge_tiles`; by falling score.
+        iou: IoU above which two candidates are one object.
+
+    Returns:
+        Indices of the candidates that stay, in their order.
+    """
+    some = _contested(boxes, tile_of, tiles, scale)
+    mine, sizes = boxes[some], boxes[some, 2:] - boxes[some, :2]
+    centres = (mine[:, :2] + mine[:, 2:]) / 2
+    # Of two boxes with that IoU, the centres are at most this share of the larger one's side apart, along each axis.
+    reach = (1 - iou) * sizes.max(axis=1, initial=0) + ROUNDING
+    near = KDTree(centres).query_ball_point(centres, reach, p=np.inf) if len(some) else []
+    one = np.repeat(np.arange(len(some)), [len(found) for found in near])
+    other = np.fromiter(itertools.chain.from_iterable(near), dtype=np.int64, count=len(one))
+    better, worse = np.minimum(one, other), np.maximum(one, other)
+    across = tile_of[some[better]] != tile_of[some[worse]]
+    better, worse = better[across], worse[across]
+    low, high = np.maximum(mine[better, :2], mine[worse, :2]), np.minimum(mine[better, 2:], mine[worse, 2:])
+    shared = np.clip(high - low, 0, None).prod(axis=1)
+    areas = sizes.prod(axis=1)
+    same = shared > iou * (areas[better] + areas[worse] - shared)
+    gone = np.zeros(len(some), dtype=bool)
+    for winner, loser in sorted(set(zip(better[same].tolist(), worse[same].tolist(), strict=True))):
+        gone[loser] |= not gone[winner]
+    return np.delete(np.arange(len(boxes)), some[gone])
+
+
+def _contested(boxes: Floats, tile_of: Integers, tiles: Sequence[Tile], scale: float) -> Integers:
+    """Which candidates another tile may have found too: those near a border of their tile's core.
+
+    Another tile speaks for centres in its own core and in the band beyond it. A candidate that lies deeper in its own
+    core than the band and than its box may differ has nobody to be compared with: most of them.
+    """
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    sizes = boxes[:, 2:] - boxes[:, :2]
+    reach = BAND / scale + np.maximum(2 * JITTER / scale, TOLERANCE * sizes.max(axis=1, initial=0)) + 2 * ROUNDING
+    cores = np.array([tile.core for tile in tiles])[tile_of]
+    to_the_border = np.minimum(centres - cores[:, :2], cores[:, 2:] - centres).min(axis=1)
+    return np.flatnonzero(to_the_border <= reach)
+
+
+def speaks_for(boxes: Floats, tile: Tile, scale: float = 1.0) -> npt.NDArray[np.bool_]:
+    """Whether a tile may report boxes that it found: whether their centres lie in its core or in the band beyond it.
+
+    Args:
+        boxes: ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide.
+        tile: The tile.
+        scale: Pixels of the model per pixel of the slide.
+    """
+    centres = (boxes[:, :2] + boxes[:, 2:]) / 2
+    able: npt.NDArray[np.bool_] = distance_to_core(centres, tile.core) <= BAND / scale + ROUNDING
+    return able
 
 
 def _match(boxes: Floats, scores: Floats, classes: Integers, tile_of: Integers, jitter: float) -> Integers:
@@ -103,7 +170,7 @@ def _pairs(
     centres = (boxes[:, :2] + boxes[:, 2:]) / 2
     near = KDTree(centres).query_ball_point(centres, allowed.max(axis=1), p=np.inf) if len(boxes) else []
     one = np.repeat(np.arange(len(boxes)), [len(found) for found in near])
-    other = np.fromiter((index for found in near for index in found), dtype=np.int64, count=len(one))
+    other = np.fromiter(itertools.chain.from_iterable(near), dtype=np.int64, count=len(one))
     later = tile_of[one] > tile_of[other]
     one, other = one[later], other[later]
     gap = np.abs(boxes[one] - boxes[other]) / np.tile(np.minimum(allowed[one], allowed[other]), 2)

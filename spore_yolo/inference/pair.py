@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -14,10 +15,9 @@ import numpy.typing as npt
 from spore_yolo.files.atomic import atomic_folder
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.hashes import sha256_file
-from spore_yolo.files.images import read_image
 from spore_yolo.files.structured import write_yaml
 from spore_yolo.inference.classifier import Classifier, CropNamer
-from spore_yolo.inference.detector import Candidates, Detector, TilingSettings
+from spore_yolo.inference.detector import Detector
 from spore_yolo.inference.manifest import (
     DEBRIS,
     MANIFEST,
@@ -28,6 +28,10 @@ from spore_yolo.inference.manifest import (
     called,
     read_manifest,
 )
+from spore_yolo.inference.scanning import Candidates, Progress, scan
+from spore_yolo.inference.slides import ArraySlide, Slide
+from spore_yolo.inference.slides.slide import SlideLevel
+from spore_yolo.inference.tiling import TilingSettings
 
 if TYPE_CHECKING:
     import supervision as sv
@@ -35,6 +39,9 @@ if TYPE_CHECKING:
 DETECTOR = "detector.pt"
 CLASSIFIER = "classifier.pt"
 TRAINED_ON = "trained_on.txt"
+
+SAME_SCALE = 1.02
+"""Scales that differ by no more than this factor are the same; resampling would only blur."""
 
 
 @dataclass(frozen=True)
@@ -53,36 +60,42 @@ class Pair:
     detector: Detector
     classifier: Classifier | None = None
 
-    def candidates(self, image: Path | str | npt.NDArray[np.uint8]) -> sv.Detections:
+    def candidates(
+        self,
+        image: Path | str | npt.NDArray[np.uint8] | Slide,
+        *,
+        um_per_px: float | None = None,
+        resample: bool = True,
+        batch: int | None = None,
+        progress: Progress | None = None,
+    ) -> sv.Detections:
         """Everything that the detector proposes on a slide, from detector_score 0.01 on, each spore once.
 
         Args:
-            image: A file, or an RGB array ``(height, width, 3)``.
+            image: A file, an RGB array ``(height, width, 3)``, or a slide that is open.
+            um_per_px: Micrometres per pixel of the slide; by default what its file says.
+            resample: Whether a slide of another scale is brought to the pair's own, where both are known.
+            batch: Tiles a forward pass; by default what the backend is fastest with.
+            progress: Is told how many more pixels of the slide have been looked at.
 
         Returns:
             Boxes ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide as displayed, by falling
             detector_score. ``confidence`` is the score. ``data`` holds ``class_name`` (the classifier's most probable
             class, ``debris`` included; the detector's without a classifier), ``detector_class``, ``detector_score``,
-            ``class_score`` (NaN without a classifier) and ``oversized``; ``metadata`` holds ``width``, ``height`` and
-            ``capped_tiles``. ``class_id`` counts in the order of the manifest's classes, with debris last.
+            ``class_score`` (NaN without a classifier) and ``oversized``; ``metadata`` holds ``width``, ``height``,
+            ``capped_tiles`` and ``resampled``, by how much the slide was enlarged for the pair (1.0 if not).
+            ``class_id`` counts in the order of the manifest's classes, with debris last.
         """
         import supervision as sv
 
-        pixels = image if isinstance(image, np.ndarray) else read_image(Path(image))
-        if pixels.ndim != 3 or pixels.shape[2] != 3 or pixels.dtype != np.uint8 or 0 in pixels.shape:
-            raise SporeYoloError(
-                "expected an RGB image, 8 bit, of shape (height, width, 3),"
-                f" found {pixels.dtype} of shape {pixels.shape}"
-            )
-        found = self.detector.slide(pixels, tiling_of(self.manifest.detector))
-        if self.classifier is not None:
-            found = without_doubles(found, self.manifest.detector.nms_iou)
+        with _opened(image) as slide:
+            found, factor = self._scan(slide, um_per_px, resample, batch, progress)
         detector_classes = np.array(self.manifest.detector.classes, dtype=object)[found.classes].astype(str)
-        if self.classifier is None:
+        if found.probabilities is None:
             names, class_scores = detector_classes, np.full(len(found.scores), np.nan)
             scores = found.scores.astype(np.float64)
         else:
-            names, class_scores = self.classify(pixels, found.boxes)
+            names, class_scores = self.namer.name(found.probabilities)
             scores = found.scores * class_scores
         numbers = {name: number for number, name in enumerate([*self.manifest.classes, DEBRIS])}
         return sv.Detections(
@@ -97,11 +110,44 @@ class Pair:
                 "oversized": found.oversized,
             },
             metadata={
-                "width": int(pixels.shape[1]),
-                "height": int(pixels.shape[0]),
+                "width": slide.width,
+                "height": slide.height,
                 "capped_tiles": found.capped_tiles,
+                "resampled": factor,
             },
         )
+
+    def _scan(
+        self, slide: Slide, um_per_px: float | None, resample: bool, batch: int | None, progress: Progress | None
+    ) -> tuple[Candidates, float]:
+        """What is on a slide, in pixels of its full resolution, and by how much it was enlarged for the pair."""
+        factor = 1.0
+        if resample:
+            factor = resampling(um_per_px or slide.um_per_px, self.manifest.um_per_px)
+        # A slide that is much finer than the pair is read at a level of its own that is nearer to it.
+        level = slide.level_for(1 / factor)
+        view = slide if level == 0 else SlideLevel(slide, level)
+        down = slide.width / view.width
+        settings = tiling_of(self.manifest.detector).resampled(factor * down)
+        area = down * slide.height / view.height
+        tell = None if progress is None else (lambda pixels: progress(pixels * area))
+        namer = None if self.classifier is None else self.namer
+        found = scan(view, self.detector.runner, settings, namer=namer, batch=batch, progress=tell)[0]
+        if level:
+            found = replace(found, boxes=found.boxes * np.tile([down, slide.height / view.height], 2))
+        return found, factor
+
+    @property
+    def namer(self) -> CropNamer:
+        """The classifier with what is needed to name boxes.
+
+        Raises:
+            SporeYoloError: The pair has no classifier.
+        """
+        part = self.manifest.classifier
+        if self.classifier is None or part is None:
+            raise SporeYoloError(f"{self.folder}: the pair has no classifier; make one: spore-yolo train-classifier")
+        return CropNamer(self.classifier, part)
 
     def classify(
         self, pixels: npt.NDArray[np.uint8], boxes: npt.NDArray[np.float64]
@@ -113,10 +159,7 @@ class Pair:
         Raises:
             SporeYoloError: The pair has no classifier.
         """
-        part = self.manifest.classifier
-        if self.classifier is None or part is None:
-            raise SporeYoloError(f"{self.folder}: the pair has no classifier; make one: spore-yolo train-classifier")
-        return CropNamer(self.classifier, part).classify(pixels, boxes)
+        return self.namer.classify(pixels, boxes)
 
     def detections(self, candidates: sv.Detections, operating_point: OperatingPoint | None = None) -> sv.Detections:
         """The candidates that pass the operating point (the stored one by default) and are not debris."""
@@ -130,7 +173,7 @@ class Pair:
         )
         return cast("sv.Detections", candidates[names != DEBRIS])
 
-    def predict(self, image: Path | str | npt.NDArray[np.uint8]) -> sv.Detections:
+    def predict(self, image: Path | str | npt.NDArray[np.uint8] | Slide) -> sv.Detections:
         """Finds the spores on a slide; see :meth:`candidates` for what comes back."""
         return self.detections(self.candidates(image))
 
@@ -140,23 +183,35 @@ def tiling_of(part: DetectorPart) -> TilingSettings:
     return TilingSettings(part.tile_size, part.scale, part.largest_box, part.nms_iou, part.max_detections_per_tile)
 
 
-def without_doubles(found: Candidates, iou: float) -> Candidates:
-    """Candidates without those that lie on a better one of another class.
-
-    A detector proposes a spore that it cannot name once for each name. Its own NMS goes class by class and keeps them
-    all; the classifier then gives them one and the same name, and the spore would count twice.
+def resampling(um_per_px: float | None, trained: float | None) -> float:
+    """By how much a slide is to be enlarged so that a pair sees it at its own scale; 1.0 where it need not be.
 
     Args:
-        found: By falling score.
-        iou: IoU above which two candidates are one object.
+        um_per_px: Micrometres per pixel of the slide, where known.
+        trained: Of the slides that the pair was trained on, where known.
     """
-    from torch import from_numpy
-    from torchvision.ops import nms
+    if um_per_px is None or trained is None:
+        return 1.0
+    factor = um_per_px / trained
+    return 1.0 if 1 / SAME_SCALE <= factor <= SAME_SCALE else factor
 
-    keep = nms(from_numpy(found.boxes), from_numpy(found.scores), iou).numpy()
-    return Candidates(
-        found.boxes[keep], found.scores[keep], found.classes[keep], found.capped_tiles, found.oversized[keep]
-    )
+
+@contextmanager
+def _opened(image: Path | str | npt.NDArray[np.uint8] | Slide) -> Iterator[Slide]:
+    """The slide, opened and closed if it is a file."""
+    if isinstance(image, Slide):
+        yield image
+    elif isinstance(image, np.ndarray):
+        if image.ndim != 3 or image.shape[2] != 3 or image.dtype != np.uint8 or 0 in image.shape:
+            raise SporeYoloError(
+                f"expected an RGB image, 8 bit, of shape (height, width, 3), found {image.dtype} of shape {image.shape}"
+            )
+        yield ArraySlide(image)
+    else:
+        from spore_yolo.inference.slides import open_slide
+
+        with open_slide(Path(image)) as slide:
+            yield slide
 
 
 def load(folder: Path | str, device: str | None = None) -> Pair:
@@ -179,11 +234,11 @@ def load(folder: Path | str, device: str | None = None) -> Pair:
             f"{folder / MANIFEST}: {named.file} finds {named.classes}, but classes says {manifest.classes}; the"
             " manifest was changed by hand or is of another pair, copy the pair again"
         )
-    detector = Detector(_checked(folder, manifest.detector, "detector"), device)
+    detector = Detector.load(_checked(folder, manifest.detector, "detector"), device)
     _check_names(folder, manifest.detector, detector.names)
     if manifest.classifier is None:
         return Pair(folder, manifest, detector)
-    classifier = Classifier(_checked(folder, manifest.classifier, "classifier"), device)
+    classifier = Classifier.load(_checked(folder, manifest.classifier, "classifier"), device)
     _check_names(folder, manifest.classifier, classifier.names)
     return Pair(folder, manifest, detector, classifier)
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import itertools
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import cv2
@@ -85,6 +85,38 @@ class TileGrid:
         ]
 
 
+@dataclass(frozen=True)
+class TilingSettings:
+    """How a detector goes over a slide.
+
+    Attributes:
+        tile_size: Side of a tile in pixels of the model.
+        scale: Pixels of the model per pixel of the slide.
+        largest_box: Longest side of the largest spore, in pixels of the slide.
+        nms_iou: IoU above which two boxes of one tile are one spore.
+        max_detections_per_tile: Most candidates that one tile may give.
+    """
+
+    tile_size: int
+    scale: float
+    largest_box: float
+    nms_iou: float
+    max_detections_per_tile: int
+
+    @property
+    def tile_side(self) -> int:
+        """Side of a tile in pixels of the slide."""
+        return round(self.tile_size / self.scale)
+
+    def grid(self, width: int, height: int) -> TileGrid:
+        """The tiles of a slide of that size in pixels."""
+        return TileGrid(width, height, self.tile_side, overlap_for(self.largest_box, self.scale))
+
+    def resampled(self, factor: float) -> TilingSettings:
+        """The settings for slides whose pixels are ``factor`` times as large as those that these speak of."""
+        return replace(self, scale=self.scale * factor, largest_box=self.largest_box / factor)
+
+
 def overlap_for(largest_box: float, scale: float) -> int:
     """The overlap, in pixels of the slide, that shows every spore whole to the tiles that may report it.
 
@@ -117,10 +149,16 @@ def distance_to_core(
     return outside
 
 
-def rescale(pixels: npt.NDArray[np.uint8], scale: float) -> npt.NDArray[np.uint8]:
-    """Enlarges or shrinks a window to the model's scale; training and prediction use the same interpolation."""
+def rescale(pixels: npt.NDArray[np.uint8], scale: float, size: tuple[int, int] | None = None) -> npt.NDArray[np.uint8]:
+    """Enlarges or shrinks a window to the model's scale; training and prediction use the same interpolation.
+
+    Args:
+        pixels: The window, RGB.
+        scale: Pixels of the model per pixel of the slide.
+        size: Width and height of the result, where rounding must not decide it.
+    """
     height, width = pixels.shape[:2]
-    size = (round(width * scale), round(height * scale))
+    size = size or (max(1, round(width * scale)), max(1, round(height * scale)))
     interpolation = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
     resized: npt.NDArray[np.uint8] = np.asarray(cv2.resize(pixels, size, interpolation=interpolation), dtype=np.uint8)
     return resized

@@ -187,7 +187,7 @@ def test_a_classifier_alone(toy: Run, trainings: Any, counts: Counts, tmp_path: 
         *("classifier", "classifier.pt", "classifier.yaml", "trained_on.txt")
     ]
     content = yaml.safe_load((folder / "classifier.yaml").read_text())
-    assert content["classifier"]["classes"] == Classifier(folder / "classifier.pt").names == ["rust", "smut"]
+    assert content["classifier"]["classes"] == Classifier.load(folder / "classifier.pt").names == ["rust", "smut"]
     assert content["classifier"]["sha256"] == sha256_file(folder / "classifier.pt")
     assert content["made"]["dataset"] == "toy"
     assert content["figures"]["calibration"]["n"] == val["rust"] + val["smut"]

@@ -106,7 +106,7 @@ def test_the_weights_may_be_shipped(
 
     assert spore_yolo("pretrain", "--output", "made", *TINY, "--part", "classifier")[0] == 0
     assert not (tmp_path / "made" / "yolov8n-sample.pt").exists()
-    assert Classifier(tmp_path / "made" / "yolov8n-cls-sample.pt").names == ["debris", "taxon_00", "taxon_01"]
+    assert Classifier.load(tmp_path / "made" / "yolov8n-cls-sample.pt").names == ["debris", "taxon_00", "taxon_01"]
     monkeypatch.setattr(starting, "SHIPPED", tmp_path / "made")
     _, start = starting.starting_model(import_ultralytics(), "yolov8n-cls", "sample", 5)
     assert start.startswith("the shipped weights yolov8n-cls-sample.pt")

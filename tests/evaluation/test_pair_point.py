@@ -12,8 +12,8 @@ from hypothesis import strategies as st
 from spore_yolo.evaluation.operating_point import rounded_down
 from spore_yolo.evaluation.pair_point import DEFAULT_CLASS_THRESHOLD, GIVEN_UP, choose_pair_point
 from spore_yolo.evaluation.scoring import Scored, detections_of, score_candidates
-from spore_yolo.inference.detector import CANDIDATE_SCORE
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
+from spore_yolo.inference.proposals import CANDIDATE_SCORE
 from spore_yolo.labels.matching import match_boxes
 from spore_yolo.labels.table import COORDINATES, boxes_table
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS

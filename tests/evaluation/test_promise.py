@@ -30,8 +30,8 @@ from spore_yolo.evaluation.promise import (
     p_value,
 )
 from spore_yolo.evaluation.scoring import detections_of
-from spore_yolo.inference.detector import CANDIDATE_SCORE
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint
+from spore_yolo.inference.proposals import CANDIDATE_SCORE
 from spore_yolo.labels.matching import Floats, match_boxes
 from spore_yolo.labels.table import COORDINATES, boxes_table
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS

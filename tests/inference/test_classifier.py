@@ -43,7 +43,7 @@ def checkpoint(untrained_classifier: Path, crops: np.ndarray, tmp_path_factory: 
 
 @pytest.fixture(scope="module")
 def classifier(checkpoint: Path) -> Classifier:
-    return Classifier(checkpoint, "cpu")
+    return Classifier.load(checkpoint, "cpu")
 
 
 def test_names_come_in_the_order_of_the_class_numbers(classifier: Classifier) -> None:
@@ -67,7 +67,7 @@ def test_agrees_with_plain_ultralytics(classifier: Classifier, crops: np.ndarray
 def test_many_crops_are_as_one_by_one(
     classifier: Classifier, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(module, "BATCH", 3)
+    monkeypatch.setattr(classifier.runner, "batch", 3)
     together = classifier.log_probabilities(crops)
     assert together.shape == (7, 3)
     one_by_one = np.concatenate([classifier.log_probabilities(crops[i : i + 1]) for i in range(7)])
@@ -81,9 +81,9 @@ def test_no_crops(classifier: Classifier) -> None:
 def test_what_rounds_to_certainty_is_kept(untrained_classifier: Path, crops: np.ndarray) -> None:
     import torch
 
-    sure = Classifier(untrained_classifier, "cpu")
+    sure = Classifier.load(untrained_classifier, "cpu")
     logits = torch.tensor([[0.0, 150.0, 100.0]]).repeat(len(crops), 1)
-    sure._network = lambda pixels: (logits.softmax(dim=1), logits)
+    sure.runner._run = lambda pixels: (logits.softmax(dim=1), logits)
     expected = log_softmax(logits.double().numpy(), axis=1)
     assert sure.log_probabilities(crops) == pytest.approx(expected)
     # As probabilities both would be 0, and no temperature could tell them apart.
@@ -94,9 +94,9 @@ def test_what_rounds_to_certainty_is_kept(untrained_classifier: Path, crops: np.
 def test_a_network_that_gives_probabilities_only(untrained_classifier: Path, crops: np.ndarray) -> None:
     import torch
 
-    exported = Classifier(untrained_classifier, "cpu")
+    exported = Classifier.load(untrained_classifier, "cpu")
     shares = torch.tensor([[0.25, 0.75, 0.0]]).repeat(len(crops), 1)
-    exported._network = lambda pixels: shares
+    exported.runner._run = lambda pixels: shares
     assert np.exp(exported.log_probabilities(crops)) == pytest.approx(shares.numpy())
 
 
@@ -124,13 +124,13 @@ def test_files_that_are_no_classifier(make, message: str, tmp_path: Path, untrai
     path = tmp_path / "classifier.pt"
     make(path, untrained_checkpoint)
     with pytest.raises(SporeYoloError, match=message) as error:
-        Classifier(path, "cpu")
+        Classifier.load(path, "cpu")
     assert str(path) in str(error.value)
 
 
 def test_a_device_that_is_not_there(untrained_classifier: Path) -> None:
     with pytest.raises(UsageError, match="--device"):
-        Classifier(untrained_classifier, "77")
+        Classifier.load(untrained_classifier, "77")
 
 
 opinions = arrays(np.float64, st.tuples(st.integers(1, 6), st.integers(2, 5)), elements=st.floats(-300, 0, width=32))
@@ -223,7 +223,7 @@ def test_features_are_what_the_last_layer_turns_into_logits(classifier: Classifi
 
     features = classifier.features(crops)
     assert (features.shape, features.dtype) == ((len(crops), 1280), np.float32)
-    layer = [layer for layer in classifier._network.modules() if isinstance(layer, torch.nn.Linear)][-1]
+    layer = [layer for layer in classifier.runner.network.modules() if isinstance(layer, torch.nn.Linear)][-1]
     weight, bias = (part.detach().numpy().astype(np.float64) for part in (layer.weight, layer.bias))
     logits = features.astype(np.float64) @ weight.T + bias
     np.testing.assert_allclose(log_softmax(logits, axis=1), classifier.log_probabilities(crops), atol=1e-4)
@@ -234,7 +234,7 @@ def test_features_do_not_depend_on_the_batch(
     classifier: Classifier, crops: np.ndarray, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     together = classifier.features(crops)
-    monkeypatch.setattr(module, "BATCH", 3)
+    monkeypatch.setattr(classifier.runner, "batch", 3)
     np.testing.assert_allclose(classifier.features(crops), together, atol=1e-4)
     assert classifier.features(crops[:0]).shape == (0, 1280)
 
@@ -243,4 +243,4 @@ def test_looking_at_features_leaves_nothing_behind(classifier: Classifier, crops
     before = classifier.log_probabilities(crops)
     classifier.features(crops)
     np.testing.assert_array_equal(classifier.log_probabilities(crops), before)
-    assert not any(layer._forward_pre_hooks for layer in classifier._network.modules())
+    assert not any(layer._forward_pre_hooks for layer in classifier.runner.network.modules())

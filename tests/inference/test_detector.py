@@ -7,8 +7,9 @@ import numpy as np
 import pytest
 
 from spore_yolo.files.errors import SporeYoloError
-from spore_yolo.inference.detector import Detector, TilingSettings
+from spore_yolo.inference.detector import Detector
 from spore_yolo.inference.pair import load
+from spore_yolo.inference.tiling import TilingSettings
 
 
 def settings(**changes: Any) -> TilingSettings:
@@ -46,7 +47,7 @@ def test_slides_of_odd_sizes(spot_pair: Path, size: tuple[int, int]) -> None:
 
 def test_least_score_of_the_command_line_is_where_candidates_begin() -> None:
     from spore_yolo.cli.options import LEAST_SCORE
-    from spore_yolo.inference.detector import CANDIDATE_SCORE
+    from spore_yolo.inference.proposals import CANDIDATE_SCORE
 
     assert LEAST_SCORE == CANDIDATE_SCORE
 
@@ -91,12 +92,12 @@ def test_files_that_are_no_checkpoints(tmp_path: Path, content: bytes) -> None:
     path = tmp_path / "detector.pt"
     path.write_bytes(content)
     with pytest.raises(SporeYoloError, match="no YOLOv8 detector"):
-        Detector(path)
+        Detector.load(path)
 
 
 def test_missing_checkpoint(tmp_path: Path) -> None:
     with pytest.raises(SporeYoloError, match="no such file"):
-        Detector(tmp_path / "detector.pt")
+        Detector.load(tmp_path / "detector.pt")
 
 
 def test_the_real_network_agrees_with_ultralytics_own_prediction(untrained_checkpoint: Path) -> None:
@@ -104,7 +105,8 @@ def test_the_real_network_agrees_with_ultralytics_own_prediction(untrained_check
     from ultralytics import YOLO
 
     pixels = np.random.default_rng(0).integers(0, 255, (96, 96, 3)).astype(np.uint8)
-    ours = Detector(untrained_checkpoint, "cpu").slide(pixels, settings(tile_size=96, max_detections_per_tile=3000))
+    detector = Detector.load(untrained_checkpoint, "cpu")
+    ours = detector.slide(pixels, settings(tile_size=96, max_detections_per_tile=3000))
     theirs = YOLO(str(untrained_checkpoint)).predict(
         np.ascontiguousarray(pixels[:, :, ::-1]),
         imgsz=96,

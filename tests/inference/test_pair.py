@@ -10,8 +10,10 @@ from PIL import Image
 
 import spore_yolo
 from spore_yolo.files.errors import SporeYoloError, UsageError
+from spore_yolo.files.images import read_image
 from spore_yolo.inference.manifest import PAIR_VERSION, OperatingPoint, read_manifest
-from spore_yolo.inference.pair import write_pair
+from spore_yolo.inference.pair import tiling_of, write_pair
+from spore_yolo.inference.proposals import proposals
 
 
 def test_each_spore_once_on_a_slide_of_many_tiles(spot_pair: Path, drawn) -> None:
@@ -196,18 +198,23 @@ def test_a_class_score_below_its_threshold_is_debris(whole_pair: Path, drawn) ->
 
 
 def test_a_spore_that_the_detector_names_twice_counts_once(
-    tmp_path: Path, untrained_classifier: Path, shape_classifier: None, monkeypatch: pytest.MonkeyPatch, drawn
+    spot_pair: Path, whole_pair: Path, drawn, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spore_yolo.inference.detector import Candidates
-    from spore_yolo.inference.pair import without_doubles
+    """On one tile and across the border of two: a classifier gives both the same name."""
+    from spore_yolo.inference import scanning
 
-    boxes = np.array([[10, 10, 40, 30], [11, 10, 40, 30], [60, 10, 90, 30]], dtype=np.float64)
-    found = Candidates(boxes, np.array([0.9, 0.8, 0.7]), np.array([0, 1, 1]), 2, np.array([False, True, True]))
-    kept = without_doubles(found, 0.6)
-    assert kept.scores.tolist() == [0.9, 0.7]
-    assert kept.classes.tolist() == [0, 1]
-    assert kept.oversized.tolist() == [False, True]
-    assert kept.capped_tiles == 2
+    def named_twice(raw: np.ndarray, iou: float, most: int) -> np.ndarray:
+        once = proposals(raw, iou, most)
+        again = once + np.array([1, 0, 1, 0, -0.2, 1])  # a pixel beside it, less sure, of another class
+        return np.concatenate([once, again])
+
+    monkeypatch.setattr(scanning, "proposals", named_twice)
+    slide = drawn.folder / "slide_0.png"
+    detector = spore_yolo.load(spot_pair).detector
+    alone = detector.slide(read_image(slide), tiling_of(read_manifest(spot_pair).detector))
+    assert len(alone.boxes) == 2 * len(drawn.boxes[slide.name])
+    candidates = spore_yolo.load(whole_pair).candidates(slide)
+    assert sorted(map(tuple, candidates.xyxy.round().astype(int).tolist())) == sorted(drawn.boxes[slide.name])
 
 
 def test_classify_takes_any_boxes(whole_pair: Path, drawn) -> None:

@@ -24,7 +24,7 @@ def test_finished_checkpoint(untrained_checkpoint: Path, tmp_path: Path) -> None
     assert finished["train_args"]["imgsz"] == 2016
     assert finished["optimizer"] is None
     assert next(finished["model"].parameters()).dtype == torch.float16
-    assert Detector(target).names == ["spore"]
+    assert Detector.load(target).names == ["spore"]
 
 
 def test_a_classifier_learns_the_names_of_its_classes(untrained_classifier: Path, tmp_path: Path) -> None:
@@ -34,13 +34,13 @@ def test_a_classifier_learns_the_names_of_its_classes(untrained_classifier: Path
     assert finished["train_args"]["imgsz"] == 96
     assert finished["train_args"]["task"] == "classify"
     assert finished["model"].names == {0: "debris", 1: "P. striiformis", 2: "a/b"}
-    assert Classifier(target).names == ["debris", "P. striiformis", "a/b"]
+    assert Classifier.load(target).names == ["debris", "P. striiformis", "a/b"]
 
 
 def test_without_names_those_of_the_training_stay(untrained_classifier: Path, tmp_path: Path) -> None:
     target = tmp_path / "classifier.pt"
     finish_checkpoint(untrained_classifier, target, 32, "classify")
-    assert Classifier(target).names == ["debris", "rust", "smut"]
+    assert Classifier.load(target).names == ["debris", "rust", "smut"]
 
 
 def test_the_averaged_weights_are_taken(untrained_classifier: Path, tmp_path: Path) -> None:

@@ -66,7 +66,7 @@ def test_a_real_training(trained: TrainedClassifier) -> None:
 def test_its_checkpoint_runs(trained: TrainedClassifier) -> None:
     from spore_yolo.inference.classifier import Classifier
 
-    classifier = Classifier(trained.checkpoint, "cpu")
+    classifier = Classifier.load(trained.checkpoint, "cpu")
     assert classifier.names == ["dark", "light"]
     opinions = classifier.log_probabilities(np.full((3, 32, 32, 3), 120, np.uint8))
     assert opinions.shape == (3, 2)

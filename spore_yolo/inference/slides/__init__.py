@@ -1,0 +1,19 @@
+"""Slides of any size and of any maker, read window by window."""
+
+from __future__ import annotations
+
+from spore_yolo.inference.slides.focus import Focus, parse_focus
+from spore_yolo.inference.slides.opening import SLIDE_SUFFIXES, find_slides, open_slide
+from spore_yolo.inference.slides.slide import ArraySlide, Pixels, Slide, UnreadableSlide
+
+__all__ = [
+    "SLIDE_SUFFIXES",
+    "ArraySlide",
+    "Focus",
+    "Pixels",
+    "Slide",
+    "UnreadableSlide",
+    "find_slides",
+    "open_slide",
+    "parse_focus",
+]
