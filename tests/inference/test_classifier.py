@@ -10,7 +10,6 @@ from hypothesis.extra.numpy import arrays
 from scipy.special import log_softmax, softmax
 
 from spore_yolo.files.errors import SporeYoloError, UsageError
-from spore_yolo.inference import classifier as module
 from spore_yolo.inference.classifier import Classifier, CropNamer, calibrated
 from spore_yolo.inference.crops import cut_crops
 from spore_yolo.inference.manifest import ClassifierPart

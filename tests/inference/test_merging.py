@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -13,7 +14,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from spore_yolo.inference.merging import merge_tiles
+from spore_yolo.inference import merging
+from spore_yolo.inference.merging import merge_tiles, without_doubles
 from spore_yolo.inference.tiling import BAND, JITTER, TileGrid, overlap_for
 
 Floats = npt.NDArray[np.float64]
@@ -505,3 +507,76 @@ def test_huge_weak_boxes_do_not_disturb_a_crowded_slide() -> None:
     found = main + huge
     kept = found.merged(grid)
     assert_each_once(main, kept[kept < len(main.boxes)], spores, "")
+
+
+# Many boxes
+
+
+def field_of(count: int, side: int) -> tuple[Found, TileGrid]:
+    """That many spores on a slide, each reported by every tile that may, with a jitter; no two alike."""
+    rng, grid = np.random.default_rng(0), TileGrid(side, side, 640, 78)
+    centres, sizes = rng.uniform(30, side - 30, (count, 2)), rng.uniform(12, 54, (count, 2))
+    spores = np.hstack([centres - sizes / 2, centres + sizes / 2])
+    columns = max(tile.column for tile in grid.tiles) + 1
+    cores = np.array([tile.core for tile in grid.tiles])
+    across, down = np.unique(cores[:, 0])[1:], np.unique(cores[:, 1])[1:]
+    parts = []
+    for shift in itertools.product((-8, 8), repeat=2):
+        column = np.searchsorted(across, centres[:, 0] + shift[0])
+        parts.append(np.searchsorted(down, centres[:, 1] + shift[1]) * columns + column)
+    of = np.stack(parts, axis=1)
+    new = np.ones(of.shape, dtype=bool)
+    for place in range(1, 4):
+        new[:, place] = (of[:, place, None] != of[:, :place]).all(axis=1)
+    spore, place = np.nonzero(new)
+    boxes = spores[spore] + rng.uniform(-3, 3, (len(spore), 4))
+    scores = rng.uniform(0.01, 1, len(spore))
+    return Found(boxes, scores, np.zeros(len(spore), np.int64), of[spore, place], spore), grid
+
+
+def test_leaving_out_what_no_other_tile_can_see_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    found, grid = field_of(4000, 3000)
+    kept = found.merged(grid)
+    alone = merging._contested(found.boxes, found.tile_of, grid.tiles, 1.0)
+    assert len(alone) < len(found.boxes) / 2, "else nothing is left out"
+    monkeypatch.setattr(merging, "_contested", lambda boxes, *others: np.arange(len(boxes)))
+    assert found.merged(grid).tolist() == kept.tolist()
+
+
+def test_a_hundred_thousand_boxes_take_about_a_second() -> None:
+    """The bound leaves room for a busy machine; comparing each with each would take minutes."""
+    found, grid = field_of(100_000, 20_000)
+    assert len(found.boxes) > 100_000
+    begin = time.perf_counter()
+    kept = found.merged(grid)
+    without_doubles(found.boxes[kept], found.scores[kept], found.tile_of[kept], grid.tiles, 0.6)
+    assert time.perf_counter() - begin < 8
+    assert len(kept) < 100_200
+
+
+# What matching leaves over
+
+
+def test_a_double_beside_another_tiles_spore_is_suppressed() -> None:
+    grid = GRIDS["four tiles"]
+    x, _ = borders(grid)
+    boxes = np.stack([box((x - 2, 150), (20, 20)), box((x + 2, 150), (20, 20)), box((x + 2, 150), (20, 30))])
+    scores = np.array([0.9, 0.5, 0.4])
+    kept = without_doubles(boxes, scores, np.array([0, 1, 1]), grid.tiles, 0.6)
+    assert kept.tolist() == [0, 2]
+    # Of one tile both stay: its own NMS has decided.
+    assert without_doubles(boxes, scores, np.array([0, 0, 0]), grid.tiles, 0.6).tolist() == [0, 1, 2]
+
+
+@thorough
+@given(seed=seeds, iou=st.sampled_from([0.3, 0.6, 0.8]))
+def test_where_each_box_has_a_tile_of_its_own_it_is_nms(seed: int, iou: float) -> None:
+    from torch import from_numpy
+    from torchvision.ops import nms
+
+    grid, rng = GRIDS["four tiles"], np.random.default_rng(seed)
+    centres = np.array(borders(grid)) + rng.uniform(-20, 20, (4, 2))
+    sizes = rng.uniform(20, 60, (4, 2))
+    boxes, scores = np.hstack([centres - sizes / 2, centres + sizes / 2]), np.sort(rng.uniform(size=4))[::-1].copy()
+    kept = without_doubles(boxes, scores, np.arange(4), grid.tiles, iou)
+    assert kept.tolist() == nms(from_numpy(boxes), from_numpy(scores), iou).tolist()

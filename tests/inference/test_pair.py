@@ -3,6 +3,7 @@ from __future__ import annotations
 import shutil
 from pathlib import Path
 
+import cv2
 import numpy as np
 import pytest
 import yaml
@@ -12,8 +13,9 @@ import spore_yolo
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.images import read_image
 from spore_yolo.inference.manifest import PAIR_VERSION, OperatingPoint, read_manifest
-from spore_yolo.inference.pair import tiling_of, write_pair
+from spore_yolo.inference.pair import Pair, tiling_of, write_pair
 from spore_yolo.inference.proposals import proposals
+from spore_yolo.inference.slides import ArraySlide
 
 
 def test_each_spore_once_on_a_slide_of_many_tiles(spot_pair: Path, drawn) -> None:
@@ -279,3 +281,63 @@ def test_arrays_that_are_no_slides(spot_pair: Path, pixels: np.ndarray) -> None:
 
 def test_reading_a_manifest_needs_no_torch(spot_pair: Path) -> None:
     assert read_manifest(spot_pair).classes == ["spore"]
+
+
+# Scale
+
+
+def enlarged(slide: np.ndarray, factor: float) -> np.ndarray:
+    size = (round(slide.shape[1] * factor), round(slide.shape[0] * factor))
+    return np.asarray(cv2.resize(slide, size, interpolation=cv2.INTER_NEAREST), dtype=np.uint8)
+
+
+@pytest.fixture
+def scaled_pair(spot_pair: Path) -> Pair:
+    """The pair of spots, trained at half a micrometre per pixel."""
+    _edit(spot_pair, um_per_px=0.5)
+    return spore_yolo.load(spot_pair)
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0, 3.0])
+def test_a_slide_of_another_scale_is_brought_to_the_pairs(scaled_pair: Pair, drawn, factor: float) -> None:
+    name = "slide_0.png"
+    slide = enlarged(read_image(drawn.folder / name), factor)
+    found = scaled_pair.candidates(slide, um_per_px=0.5 / factor)
+    assert found.metadata["resampled"] == pytest.approx(1 / factor)
+    assert (found.metadata["width"], found.metadata["height"]) == (slide.shape[1], slide.shape[0])
+    expected = np.array(sorted(drawn.boxes[name])) * factor
+    order = np.lexsort(found.xyxy.T[::-1].round())
+    assert len(found) == len(expected)
+    assert np.abs(np.sort(found.xyxy[order], axis=0) - np.sort(expected, axis=0)).max() <= 2 * max(1, factor)
+
+
+def test_what_nobody_knows_the_scale_of_is_left_as_it_is(scaled_pair: Pair, spot_pair: Path, drawn) -> None:
+    slide = read_image(drawn.folder / "slide_0.png")
+    assert scaled_pair.candidates(slide).metadata["resampled"] == 1.0
+    assert scaled_pair.candidates(slide, um_per_px=0.2, resample=False).metadata["resampled"] == 1.0
+    assert scaled_pair.candidates(slide, um_per_px=0.505).metadata["resampled"] == 1.0  # hardly another scale
+    _edit(spot_pair, um_per_px=None)
+    assert spore_yolo.load(spot_pair).candidates(slide, um_per_px=0.2).metadata["resampled"] == 1.0
+
+
+def test_a_much_finer_slide_is_read_at_a_level_of_its_own(scaled_pair: Pair, drawn) -> None:
+    fine = enlarged(read_image(drawn.folder / "slide_0.png"), 4)
+    levels: list[int] = []
+
+    class Pyramid(ArraySlide):
+        def __init__(self) -> None:
+            super().__init__(fine)
+            self.downsamples = (1.0, 2.0, 4.0, 8.0)
+
+        def read(self, window: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
+            levels.append(level)
+            factor = int(self.downsamples[level])
+            x_min, y_min, x_max, y_max = window
+            return fine[::factor, ::factor][y_min:y_max, x_min:x_max]
+
+    told: list[float] = []
+    found = scaled_pair.candidates(Pyramid(), um_per_px=0.125, progress=told.append)
+    assert set(levels) == {2}
+    assert sum(told) == pytest.approx(fine.shape[0] * fine.shape[1])
+    expected = sorted(drawn.boxes["slide_0.png"])
+    assert sorted(map(tuple, (found.xyxy / 4).round().astype(int).tolist())) == expected

@@ -53,7 +53,8 @@ class TorchRunner:
         self._half = self.device.type == "cuda"
         if self._half:
             self.network = self.network.half()
-        self.workers = core_count() if on_cpu else 1
+        # A GPU is fed by a few threads, so that it works while others prepare tiles and suppress doubles.
+        self.workers = core_count() if on_cpu else min(4, core_count())
         self.batch = 128 if task == "classify" else 1 if on_cpu else 16
         self._run: Any = torch.compile(self.network) if compiled else self.network
 
