@@ -7,6 +7,7 @@ and only prints a warning. Image files come from anywhere: what the header promi
 from __future__ import annotations
 
 import os
+import re
 import stat
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,6 +23,7 @@ IMAGE_SUFFIXES = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".
 """Suffixes, in lower case, of the files that are taken for images."""
 
 EXIF_ORIENTATION = 0x0112
+IMAGE_DESCRIPTION = 270
 
 # Ultralytics replaces Image.open by a function that tries to install a package when it meets a damaged file.
 _open_image = Image.open
@@ -87,8 +89,8 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """Reads an image's pixels as displayed.
 
     Returns:
-        Array of shape ``(height, width, 3)``, RGB, 8 bit, EXIF orientation applied. Images of 16 bits are scaled
-        to 8; transparency is dropped. Of several pictures in one file it is the first.
+        Array of shape ``(height, width, 3)``, RGB, 8 bit, EXIF orientation applied. Images of 16 bits, or of
+        as many as an OME-TIFF says are used, are scaled to 8; transparency is dropped. Of several pictures in one file it is the first.
 
     Raises:
         TooLargeImage: Its pixels do not fit into memory.
@@ -104,8 +106,8 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
             image.load()
             upright = image if orientation == 1 or image.format == "TIFF" else ImageOps.exif_transpose(image)
             if upright.mode.startswith("I"):
-                values = np.asarray(upright, dtype=np.float64)
-                grey = np.clip(values / 257.0, 0, 255).round().astype(np.uint8)
+                values = np.asarray(upright, dtype=np.float64) * (255 / (2 ** _bits_used(image) - 1))
+                grey = np.clip(values, 0, 255).round().astype(np.uint8)
                 return np.repeat(grey[:, :, None], 3, axis=2)
             return np.asarray(upright.convert("RGB"))
         except MemoryError:
@@ -181,6 +183,13 @@ def _orientation(image: Any) -> int:
     except Exception:  # EXIF blocks are written by many programs; a broken one says nothing about the pixels
         return 1
     return orientation if orientation in range(1, 9) else 1
+
+
+def _bits_used(image: Any) -> int:
+    """Bits of a sample that the camera used, where an OME-TIFF says it: 12 of 16, say; else 16."""
+    description = str(getattr(image, "tag_v2", {}).get(IMAGE_DESCRIPTION, ""))
+    stated = re.search(r'<Pixels[^>]*\bSignificantBits="([0-9]{1,2})"', description)
+    return min(16, int(stated[1]) or 16) if stated else 16
 
 
 def _open(path: Path) -> Any:

@@ -324,3 +324,20 @@ def test_links(tmp_path: Path) -> None:
     assert found == ["a.jpg", "day/b.jpg", "linked.jpg"]
     with pytest.raises(UnreadableImage, match=r"itself\.jpg: cannot be read"):
         read_size(folder / "itself.jpg")
+
+
+@pytest.mark.parametrize("bits", [12, 14, None])
+def test_bits_that_the_camera_did_not_use_do_not_make_it_dark(tmp_path: Path, bits: int | None) -> None:
+    """Training sees such a file as prediction does."""
+    import tifffile
+
+    from spore_yolo.inference.slides import open_slide
+
+    values = np.linspace(0, 2 ** (bits or 16) - 1, 40 * 50).astype(np.uint16).reshape(40, 50)
+    metadata = {"axes": "YX", **({"SignificantBits": bits} if bits else {})}
+    tifffile.imwrite(tmp_path / "slide.ome.tif", values, metadata=metadata)
+    pixels = read_image(tmp_path / "slide.ome.tif")
+    assert (pixels.min(), pixels.max()) == (0, 255)
+    with open_slide(tmp_path / "slide.ome.tif") as slide:
+        shown = slide.read((0, 0, 50, 40))
+    assert np.abs(shown.astype(int) - pixels).max() <= 1

@@ -9,6 +9,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from spore_yolo.files.images import LARGEST_SIDE
 from spore_yolo.inference.slides.focus import Focus, in_focus
 from spore_yolo.inference.slides.makers import need
 from spore_yolo.inference.slides.scale import plausible
@@ -16,6 +17,9 @@ from spore_yolo.inference.slides.slide import Pixels, Slide, UnreadableSlide, cl
 
 PIXEL_TYPES = {"Gray8": 8, "Gray16": 16, "Bgr24": 8, "Bgr48": 16}
 """Bits of a sample, by CZI's names."""
+
+MOST_PLANES = 10_000
+"""Planes of focus; no stack has more, so a header that says so is damaged."""
 
 SMALLEST_LEVEL = 1024
 """Pixels; the slide is offered in halves, quarters and so on, until no side is longer."""
@@ -96,9 +100,13 @@ def open_czi(path: Path, z: Focus = "best") -> Slide:
                     f"{path}: expected one colour or grey image, in one or several planes of focus; found {channels}"
                     f" channels and {times} points in time; save the one to look at on its own"
                 )
-            planes = [CziSlide(path, document, closing, index) for index in range(*box.get("Z", (0, 1)))]
-            if not planes or min(planes[0].width, planes[0].height) < 1:
-                raise UnreadableSlide(f"{path}: expected a slide, found a CZI without pixels")
+            depths = range(*box.get("Z", (0, 1)))
+            width, height = (box.get(axis, (0, 0))[1] - box.get(axis, (0, 0))[0] for axis in "XY")
+            if not (0 < len(depths) <= MOST_PLANES and 0 < min(width, height) <= max(width, height) <= LARGEST_SIDE):
+                raise UnreadableSlide(
+                    f"{path}: the header says {width} x {height} pixels in {len(depths)} planes; no slide has that size"
+                )
+            planes = [CziSlide(path, document, closing, index) for index in depths]
             return in_focus(planes, z)
         except BaseException:
             closing.close()
