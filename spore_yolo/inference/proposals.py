@@ -46,4 +46,5 @@ def suppressed(rows: Found, iou: float) -> Found:
     from torch import from_numpy
     from torchvision.ops import nms
 
-    return rows[nms(from_numpy(rows[:, :4].copy()), from_numpy(rows[:, 4].copy()), iou).numpy()].astype(np.float64)
+    kept = nms(from_numpy(rows[:, :4].copy()), from_numpy(rows[:, 4].copy()), iou).numpy()
+    return np.asarray(rows[kept], dtype=np.float64)
