@@ -21,7 +21,9 @@ from spore_yolo.cli import (
     describe,
     evaluate,
     export,
+    export_model,
     import_dataset,
+    learn_empty,
     predict,
     pretrain,
     sample,
@@ -42,6 +44,7 @@ the way through:
   spore-yolo calibrate --run runs/NAME --dataset NAME --recall 0.95 --confidence 0.9
   spore-yolo compare runs/NAME runs/OTHER
   spore-yolo predict --run runs/NAME --source slides/ --output found/
+  spore-yolo export-model --run runs/NAME --backend openvino --dataset NAME
   spore-yolo export found/ --format label-studio --output corrections/
 
 exit codes: 0 done, 1 the work found a problem, 2 wrong usage
@@ -72,10 +75,12 @@ def build_parser() -> argparse.ArgumentParser:
         train_classifier,
         evaluate,
         calibrate,
+        learn_empty,
         compare,
         browse,
         predict,
         export,
+        export_model,
         pretrain,
     ):
         module.add_parser(commands)

@@ -1,159 +1,137 @@
-"""What ``spore-yolo predict`` writes and prints."""
+"""What ``spore-yolo predict`` writes: everything that speaks of all slides, from what is kept of each."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+import os
+import shutil
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy.typing as npt
 import pandas as pd
-from tabulate import tabulate
 
-from spore_yolo.cli.looking import Caps, candidates_table, joined
+from spore_yolo.cli.looking import Caps, joined
+from spore_yolo.cli.prediction_parts import SlidePart
+from spore_yolo.cli.prediction_scale import Scale, scale_notes
+from spore_yolo.cli.prediction_summary import Failure, Summary
 from spore_yolo.files.images import ImageSize
 from spore_yolo.files.provenance import code_commit, package_versions
 from spore_yolo.inference.contact_sheet import ContactSheets
-from spore_yolo.inference.drawing import write_marked
-from spore_yolo.inference.measuring import measure
 from spore_yolo.labels.label_set import LabelSet, boxes_of, images_of
-from spore_yolo.labels.table import COORDINATES
 from spore_yolo.labels.workbook import write_workbook
 from spore_yolo.labels.writers import write_labels
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS, write_csv, written
-from spore_yolo.labels.writers.names import safe_names, unique_names
+from spore_yolo.labels.writers.names import safe_names
 from spore_yolo.labels.writers.yolo import yolo_text
 
 if TYPE_CHECKING:
-    import numpy as np
-    import supervision as sv
-
-    from spore_yolo.inference.manifest import OperatingPoint, PairManifest
+    from spore_yolo.inference.manifest import OperatingPoint
     from spore_yolo.inference.pair import Pair
 
-SAME_SCALE = 1.2
-"""Scales that differ by no more than this factor are within what training varies."""
-
-MOST_ROWS = 30
-"""Slides of the printed table."""
-
-
-@dataclass(frozen=True)
-class Scale:
-    """Micrometres per pixel of the slides.
-
-    Attributes:
-        um_per_px: ``None`` where nobody said it; then nothing is measured.
-        source: ``stated``, or ``pair`` where the slides are taken to be like those that the pair was trained on.
-        notes: What the user should know of it.
-    """
-
-    um_per_px: float | None = None
-    source: str | None = None
-    notes: tuple[str, ...] = ()
-
-
-def scale_of(stated: float | None, manifest: PairManifest) -> Scale:
-    """The scale stated for these slides, else the pair's, which is only assumed to be theirs."""
-    trained = manifest.um_per_px
-    if stated is None:
-        if trained is None:
-            return Scale()
-        note = (
-            f"note: lengths assume {trained:g} µm per pixel, the scale of the slides that the pair was trained on;"
-            " if these slides have another, say it with --um-per-px"
-        )
-        return Scale(trained, "pair", (note,))
-    if trained is not None and not trained / SAME_SCALE <= stated <= trained * SAME_SCALE:
-        note = (
-            f"warning: the pair was trained on slides of {trained:g} µm per pixel, these have {stated:g}; spores are"
-            f" {trained / stated:.2g} times as large in pixels here as it knows them, and may be missed"
-        )
-        return Scale(stated, "stated", (note,))
-    return Scale(stated, "stated")
+AREA_COLUMNS = ["megapixels", "um_per_px", "mm2"]
+"""Columns of ``counts.csv`` behind the counts."""
 
 
 @dataclass
 class PredictionOutput:
-    """The output folder, filled slide by slide.
+    """The results, filled slide by slide; of the candidates only those of one slide lie in memory.
 
     Attributes:
-        folder: Where it grows; it must be empty.
-        pair: The pair that looks.
+        folder: Where they grow; it must be empty.
+        pair: The pair that looked.
         point: The operating point.
-        scale: Of the slides.
-        slides: All slides, in the order in which they come.
+        names: A file name, without suffix, for each slide.
         images: Whether marked slides and contact sheets are written.
     """
 
     folder: Path
     pair: Pair
     point: OperatingPoint
-    scale: Scale
-    slides: Sequence[str]
+    names: Mapping[str, str]
     images: bool
-    _candidates: list[pd.DataFrame] = field(default_factory=list)
     _detections: list[pd.DataFrame] = field(default_factory=list)
     _counts: list[dict[str, Any]] = field(default_factory=list)
     _sizes: dict[str, ImageSize] = field(default_factory=dict)
+    _scales: list[Scale] = field(default_factory=list)
+    _resampled: list[bool] = field(default_factory=list)
+    _sheets: ContactSheets = field(default_factory=ContactSheets)
 
     def __post_init__(self) -> None:
         manifest = self.pair.manifest
         self._targets = [name for name in manifest.targets if name in manifest.classes]
         self._classes = [*self._targets, *(name for name in manifest.classes if name not in self._targets)]
-        self._names = unique_names(self.slides)
         self._caps = Caps(self.point.detector)
-        self._sheets = ContactSheets(self.scale.um_per_px)
         (self.folder / "labels").mkdir()
         if self.images:
             (self.folder / "images").mkdir()
+        write_csv(self.folder / "candidates.csv", joined([]))
 
-    def add(self, slide: str, pixels: npt.NDArray[np.uint8], candidates: sv.Detections) -> None:
-        """Takes what was found on a slide, and writes what belongs to it alone."""
-        name, size = self._names[slide], ImageSize(pixels.shape[1], pixels.shape[0])
-        detections = self.pair.detections(candidates, self.point)
-        found = candidates_table(slide, detections)
-        if self.scale.um_per_px is not None:
-            found = measured(found, pixels, self.scale.um_per_px)
-        self._caps.note(slide, candidates)
-        self._sizes[slide] = size
-        self._candidates.append(candidates_table(slide, candidates))
-        self._detections.append(found)
-        per_class = found["class"].value_counts()
-        per_class = {name: int(per_class.get(name, 0)) for name in self._classes}
-        self._counts.append({"slide": slide, **per_class, "all": len(found)})
-        text = yolo_text(found, (size.width, size.height), self.pair.manifest.classes)
+    def add(self, part: SlidePart, marked: Path | None) -> None:
+        """Takes what was found on a slide.
+
+        Args:
+            part: What was found.
+            marked: The marked slide, if there are images.
+        """
+        name, manifest = self.names[part.slide], self.pair.manifest
+        with (self.folder / "candidates.csv").open("a", encoding="utf-8", newline="") as stream:
+            written(part.candidates).to_csv(stream, index=False, header=False)
+        per_class = part.detections["class"].value_counts()
+        counts = {name: int(per_class.get(name, 0)) for name in self._classes}
+        self._counts.append({"slide": part.slide, **counts, "all": len(part.detections)})
+        self._detections.append(part.detections)
+        self._sizes[part.slide] = part.size
+        self._scales.append(part.scale)
+        self._resampled.append(part.resampled)
+        self._caps.capped += [part.slide] if part.capped else []
+        self._caps.oversized += [part.slide] if part.oversized else []
+        text = yolo_text(part.detections, (part.size.width, part.size.height), manifest.classes)
         (self.folder / "labels" / f"{name}.txt").write_text(text, encoding="utf-8")
-        if self.images:
-            write_marked(self.folder / "images" / f"{name}.jpg", pixels, detections)
-            self._sheets.add(name, pixels, detections)
+        if marked is not None:
+            _link(marked, self.folder / "images" / f"{name}.jpg")
+            self._sheets.add(name, part.crops, counts, part.scale.um_per_px)
 
-    def write(self) -> Summary:
-        """Writes everything that speaks of all slides."""
+    def write(self, failures: Sequence[Failure]) -> Summary:
+        """Writes everything that speaks of all slides; slides that failed have no place but in the list of them."""
         folder, manifest = self.folder, self.pair.manifest
         detections = joined(self._detections)
-        if self.scale.um_per_px is not None:
+        if any(scale.um_per_px is not None for scale in self._scales):
             detections = detections.reindex(columns=CANDIDATE_COLUMNS + MEASURE_COLUMNS)
         counts = pd.DataFrame(self._counts)
-        write_csv(folder / "candidates.csv", joined(self._candidates))
         write_csv(folder / "predictions.csv", detections)
         found = LabelSet(images_of(self._sizes), boxes_of(written(detections), "predictions.csv"), manifest.classes)
         write_labels(found, folder / "predictions.coco.json", "coco")
         (folder / "classes.txt").write_text("".join(f"{name}\n" for name in manifest.classes), encoding="utf-8")
-        counts.to_csv(folder / "counts.csv", index=False)
-        part = manifest.detector
-        notes = [*self.scale.notes, *self._caps.warnings(part.max_detections_per_tile, part.largest_box)]
-        if self.images:
-            notes += self._write_sheets(folder / "contact_sheets")
-        about = self._about(detections, notes)
+        pd.concat([counts, self._areas()], axis=1).to_csv(folder / "counts.csv", index=False)
+        notes = self._notes(failures)
+        if failures:
+            rows = pd.DataFrame([(failure.slide, failure.reason) for failure in failures], columns=["slide", "reason"])
+            rows.to_csv(folder / "failed.csv", index=False)
+        about = self._about(detections, failures, notes)
         more = write_workbook(folder / "counts.xlsx", counts, detections, _about_rows(about), self._targets)
         about["notes"] = notes + [f"warning: {note}" for note in more]
         text = json.dumps(about, indent=1, ensure_ascii=False)
         (folder / "prediction.json").write_text(text + "\n", encoding="utf-8")
-        return Summary(counts, self._targets, self.point, about["notes"], manifest.classifier is not None)
+        return Summary(counts, failures, self._targets, self.point, about["notes"], manifest.classifier is not None)
+
+    def _areas(self) -> pd.DataFrame:
+        """How large each slide is, for concentrations; mm2 is empty where the scale is not known."""
+        megapixels = [size.width * size.height / 1e6 for size in self._sizes.values()]
+        scales = [scale.um_per_px for scale in self._scales]
+        mm2 = [None if um is None else area * um**2 for area, um in zip(megapixels, scales, strict=True)]
+        values = {"megapixels": megapixels, "um_per_px": scales, "mm2": mm2}
+        return pd.DataFrame(values, columns=AREA_COLUMNS, dtype="float64").round({"megapixels": 6, "mm2": 6})
+
+    def _notes(self, failures: Sequence[Failure]) -> list[str]:
+        manifest = self.pair.manifest
+        part = manifest.detector
+        notes = [f"warning: {_many(len(failures))} failed and count nowhere; failed.csv says why"] if failures else []
+        notes += scale_notes(self._scales, manifest.um_per_px, self._resampled)
+        notes += self._caps.warnings(part.max_detections_per_tile, part.largest_box)
+        return notes + (self._write_sheets(self.folder / "contact_sheets") if self.images else [])
 
     def _write_sheets(self, folder: Path) -> list[str]:
         """Writes the contact sheets; gives a line for each class that has too many detections for them."""
@@ -168,16 +146,19 @@ class PredictionOutput:
             for name, count in self._sheets.left_out().items()
         ]
 
-    def _about(self, detections: pd.DataFrame, notes: list[str]) -> dict[str, Any]:
+    def _about(self, detections: pd.DataFrame, failures: Sequence[Failure], notes: list[str]) -> dict[str, Any]:
         manifest = self.pair.manifest
         classifier = manifest.classifier
+        scales = {scale.um_per_px for scale in self._scales}
         return {
             "operating_point": self.point.model_dump(by_alias=True),
             "slides": len(self._counts),
+            "failed": [{"slide": failure.slide, "reason": failure.reason} for failure in failures],
             "detections": len(detections),
-            "um_per_px": self.scale.um_per_px,
-            "um_per_px_from": self.scale.source,
-            "measured_by": {} if self.scale.um_per_px is None else _count(detections["measured_by"]),
+            "um_per_px": scales.pop() if len(scales) == 1 else None,
+            "um_per_px_from": _count(scale.source for scale in self._scales),
+            "resampled": sum(self._resampled),
+            "measured_by": _count(detections["measured_by"].dropna()) if "measured_by" in detections else {},
             "notes": notes,
             "pair": {
                 "folder": str(self.pair.folder),
@@ -193,108 +174,35 @@ class PredictionOutput:
         }
 
 
-def measured(table: pd.DataFrame, pixels: npt.NDArray[np.uint8], um_per_px: float) -> pd.DataFrame:
-    """The detections of one slide with the columns :data:`spore_yolo.labels.writers.MEASURE_COLUMNS`."""
-    sizes = [measure(pixels, box) for box in table[COORDINATES].to_numpy(dtype=float)]
-    return table.assign(
-        length_um=[size.length_px * um_per_px for size in sizes],
-        width_um=[size.width_px * um_per_px for size in sizes],
-        area_um2=[size.area_px * um_per_px**2 for size in sizes],
-        measured_by=[size.by for size in sizes],
-    )
+def _link(marked: Path, place: Path) -> None:
+    """Gives a file a second name; a copy where the disk knows no links."""
+    try:
+        os.link(marked, place)
+    except OSError:
+        shutil.copyfile(marked, place)
 
 
-@dataclass(frozen=True)
-class Summary:
-    """What is printed at the end.
-
-    Attributes:
-        counts: As ``counts.csv``: a row a slide, targets first.
-        targets: The classes that the user is after.
-        point: The operating point.
-        notes: Notes and warnings, a line each.
-        classified: Whether the pair has a classifier.
-    """
-
-    counts: pd.DataFrame
-    targets: list[str]
-    point: OperatingPoint
-    notes: list[str]
-    classified: bool
-
-    def text(self, output: Path) -> str:
-        """The counts, where everything lies, and what to do next."""
-        counts, total = self.counts, int(self.counts["all"].sum())
-        weight = counts[self.targets].sum(axis=1) if self.targets else counts["all"]
-        shown = counts if len(counts) <= MOST_ROWS else counts.loc[weight.nlargest(MOST_ROWS).index]
-        left = len(counts) - len(shown)
-        totals = ["all slides", *(int(counts[name].sum()) for name in counts.columns[1:])]
-        headers = [f"{name} (target)" if name in self.targets else name for name in counts.columns]
-        rows = [*shown.to_numpy(dtype=object).tolist(), *([[f"… {left:,} slides with fewer"]] if left else []), totals]
-        lines = [
-            tabulate(rows, headers=headers, tablefmt="simple", intfmt=",", disable_numparse=[0]),
-            "",
-            f"{total:,} detections on {len(counts):,} slides at {_point_text(self.point, self.classified)}",
-            *self.notes,
-            "",
-            tabulate(
-                [(str(output / name), what) for name, what in FILES.items() if (output / name).exists()],
-                tablefmt="plain",
-            ),
-            "",
-            f"next: {self._next(output)}",
-        ]
-        return "\n".join(lines)
-
-    def _next(self, output: Path) -> str:
-        if not self.counts["all"].sum():
-            return (
-                f"nothing passed the operating point; see what came close in {output / 'candidates.csv'}, or try --at"
-            )
-        if (output / "contact_sheets").exists():
-            return (
-                f"look through the contact sheets in {output / 'contact_sheets'}/, then at the marked slides in"
-                f" {output / 'images'}/"
-            )
-        return f"open {output / 'counts.xlsx'}"
+def _many(count: int) -> str:
+    return f"{count:,} slide{'s' if count != 1 else ''}"
 
 
-FILES = {
-    "counts.xlsx": "counts, detections and how they were made, for Excel and the like",
-    "counts.csv": "detections a slide and class",
-    "predictions.csv": "what passes the operating point",
-    "candidates.csv": "everything from detector_score 0.01 on",
-    "predictions.coco.json": "the detections for other programs (COCO)",
-    "labels": "the same as YOLO text",
-    "contact_sheets": "the detections of each class side by side",
-    "images": "the slides with their detections marked",
-    "prediction.json": "pair, operating point, scale, notes",
-}
-"""What the output folder may hold, in the order in which people want it."""
-
-
-def _point_text(point: OperatingPoint, classified: bool) -> str:
-    text = f"detector_score >= {point.detector:g}"
-    if classified and point.class_:
-        text += ", class_score >= " + ", ".join(f"{least:g} ({name})" for name, least in point.class_.items())
-    return text
-
-
-def _count(column: pd.Series) -> dict[str, int]:
-    return {str(name): int(count) for name, count in column.value_counts().items()}
+def _count(values: Iterable[Any]) -> dict[str, int]:
+    return {str(name): int(count) for name, count in pd.Series(list(values), dtype=object).value_counts().items()}
 
 
 def _about_rows(about: dict[str, Any]) -> list[tuple[str, Any]]:
     """The same for people: a row a fact."""
     pair, point = about["pair"], about["operating_point"]
-    if about["um_per_px"] is None:
-        scale = "unknown: nothing was measured; say it with --um-per-px"
-    else:
-        whence = "stated for these slides" if about["um_per_px_from"] == "stated" else "assumed: the pair's"
-        scale = f"{about['um_per_px']:g} µm per pixel ({whence})"
+    whence = {
+        "stated": "scale stated with --mpp",
+        "file": "scale said by their files",
+        "pair": "scale assumed: the pair's",
+        "unknown": "scale unknown, not measured; say it with --mpp",
+    }
     return [
         ("date", about["date"]),
         ("slides", about["slides"]),
+        *(("failed", f"{failure['slide']}: {failure['reason']}") for failure in about["failed"]),
         ("detections", about["detections"]),
         ("pair", pair["folder"]),
         ("detector (SHA-256)", pair["detector_sha256"]),
@@ -302,7 +210,8 @@ def _about_rows(about: dict[str, Any]) -> list[tuple[str, Any]]:
         ("targets", ", ".join(pair["targets"]) or "none stated"),
         ("detector_score at least", point["detector"]),
         *((f"class_score at least: {name}", least) for name, least in point["class"].items()),
-        ("scale", scale),
+        *([("µm per pixel", about["um_per_px"])] if about["um_per_px"] is not None else []),
+        *((f"slides, {whence[source]}", count) for source, count in about["um_per_px_from"].items()),
         *((f"measured by {way}", count) for way, count in about["measured_by"].items()),
         *(tuple(note.split(": ", 1)) for note in about["notes"]),
         *((f"version of {name}", version) for name, version in about["versions"].items()),

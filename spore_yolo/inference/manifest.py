@@ -14,7 +14,7 @@ from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.structured import parse_model, read_yaml
 
 MANIFEST = "pair.yaml"
-PAIR_VERSION = 3
+PAIR_VERSION = 4
 DEBRIS = "debris"
 """What the detector finds and people did not label; no label may bear this name where there is a classifier."""
 
@@ -131,6 +131,173 @@ class ClassifierPart(_Strict):
     debris_from: float = Field(default=0.0, ge=0, le=1)
 
 
+class Machine(_Strict):
+    """Where something was measured.
+
+    Attributes:
+        cpu: The model of the processor.
+        features: What it can beyond the plain instructions, of what matters to networks, such as ``amx_int8``.
+        cores: How many of its cores the program could use.
+        system: The operating system and the architecture.
+        gpu: The GPU that torch sees, if there is one.
+    """
+
+    cpu: str
+    features: list[str]
+    cores: int
+    system: str
+    gpu: str | None = None
+
+
+class PairFigures(_Strict):
+    """What a pair gave on labelled slides, run in one way.
+
+    Attributes:
+        ap50: Mean over the classes, of all candidates.
+        recall, precision: Of all classes together, at the stored operating point.
+        candidates, detections: How many there were.
+    """
+
+    ap50: float | None
+    recall: float | None
+    precision: float | None
+    candidates: int
+    detections: int
+
+
+class Difference(_Strict):
+    """How far candidates of a backend lie from those of torch on the same slides.
+
+    A candidate belongs to the one of the same slide that it overlaps best, at IoU 0.5 or more, one to one.
+
+    Attributes:
+        score: Largest difference in detector_score of two that belong together.
+        class_score: Largest difference in class_score of two that are named alike; ``None`` without a classifier.
+        box: Largest difference of an edge of the box, in pixels of the slide.
+        named_otherwise: How many pairs of candidates are named differently.
+        only_torch, only_backend: Candidates without a counterpart.
+        highest_alone: The highest detector_score of those; 0 if there are none.
+    """
+
+    score: float
+    class_score: float | None
+    box: float
+    named_otherwise: int
+    only_torch: int
+    only_backend: int
+    highest_alone: float
+
+
+LARGEST_FALL = 0.005
+"""By how much AP50, and recall at the operating point, may fall where a backend takes torch's place."""
+
+
+class Verification(_Strict):
+    """What a backend gave on one machine, beside torch.
+
+    Attributes:
+        machine: Where.
+        versions: Of the packages that decide on it.
+        dataset, dataset_fingerprint, split: On which slides.
+        slides: How many.
+        torch, backend: The figures of both.
+        difference: How far the candidates lie apart.
+        ms_per_tile: Milliseconds a tile of the detector by batch size, of ``torch`` and of ``backend``, on an otherwise
+            idle machine; see :func:`spore_yolo.inference.backends.speeds.measure`.
+        batch, workers: The fastest batch size of the backend, and how many threads called it.
+        date: When.
+    """
+
+    machine: Machine
+    versions: dict[str, str]
+    dataset: str
+    dataset_fingerprint: str
+    split: str
+    slides: int
+    torch: PairFigures
+    backend: PairFigures
+    difference: Difference
+    ms_per_tile: dict[Literal["torch", "backend"], dict[int, float]]
+    batch: int = Field(gt=0)
+    workers: int
+    date: str
+
+    @property
+    def fall(self) -> float:
+        """By how much AP50 or recall fell, the larger of the two; negative if both rose."""
+        both = [(self.torch.ap50, self.backend.ap50), (self.torch.recall, self.backend.recall)]
+        falls = [before - (after or 0.0) for before, after in both if before is not None]
+        return max(falls, default=0.0)
+
+    @property
+    def holds(self) -> bool:
+        """Whether the backend may take torch's place."""
+        return self.fall <= LARGEST_FALL
+
+
+class BackendPart(_Strict):
+    """What the pair's folder holds for one backend.
+
+    Attributes:
+        detector, classifier: The model files in the pair's folder.
+        files: The SHA-256 of every file of this backend, weights that lie apart included.
+        made_from: The SHA-256 of the detector's and the classifier's checkpoint that they were exported from.
+        made: Versions, date and, of 8-bit models, what they were calibrated on.
+        verified: What it gave, a record a machine.
+    """
+
+    detector: str
+    classifier: str | None = None
+    files: dict[str, str]
+    made_from: dict[str, str]
+    made: dict[str, Any] = {}
+    verified: list[Verification] = []
+
+
+class EmptyFigures(_Strict):
+    """What leaving out empty tiles does on labelled slides.
+
+    Attributes:
+        slides, tiles: How many there were.
+        skipped: Tiles that are left out.
+        spores: Labelled spores, each of which one tile owns.
+        lost: Spores whose own tile is left out.
+        fainter: Spores that stand out less than the threshold, and are looked at only for what lies beside them.
+        bare: Share of the area on which nothing reaches the threshold, in patches of 64 pixels of the model.
+    """
+
+    slides: int
+    tiles: int
+    skipped: int
+    spores: int
+    lost: int
+    fainter: int
+    bare: float
+
+
+class EmptyPart(_Strict):
+    """How tiles on which nothing lies are told; see :mod:`spore_yolo.inference.emptiness`.
+
+    Attributes:
+        reduction: Pixels of the model per reduced pixel.
+        threshold: A tile is left out if no reduced pixel has this contrast.
+        margin: The threshold as a share of ``faintest``.
+        faintest: The contrast of the labelled spore of validation that stands out least.
+        dataset, dataset_fingerprint: Where the spores are from.
+        figures: By split what it does there: ``val``, on which the threshold was chosen, and ``test`` if measured.
+        date: When it was chosen.
+    """
+
+    reduction: int = Field(gt=0)
+    threshold: float = Field(gt=0)
+    margin: float = Field(gt=0, le=1)
+    faintest: float = Field(gt=0)
+    dataset: str
+    dataset_fingerprint: str
+    figures: dict[str, EmptyFigures]
+    date: str
+
+
 class PairManifest(_Strict):
     """``pair.yaml``.
 
@@ -146,6 +313,8 @@ class PairManifest(_Strict):
         operating_points: More of them by name, each with a promise; ``spore-yolo calibrate`` makes them.
         figures: How the operating point was chosen and what it gave on validation.
         made: Dataset, fingerprint, seed, settings, versions, commit.
+        backends: Exported models by the name of their backend; ``spore-yolo export-model`` makes them.
+        empty: How empty tiles are told, or ``None`` where nobody chose that; ``spore-yolo learn-empty`` does.
     """
 
     pair_version: int = Field(ge=PAIR_VERSION, le=PAIR_VERSION)
@@ -158,6 +327,8 @@ class PairManifest(_Strict):
     operating_points: dict[str, PromisedPoint] = {}
     figures: dict[str, Any] = {}
     made: dict[str, Any] = {}
+    backends: dict[str, BackendPart] = {}
+    empty: EmptyPart | None = None
 
 
 def called(
@@ -198,7 +369,7 @@ def read_manifest(folder: Path) -> PairManifest:
         )
     if isinstance(content, dict) and version == 1:
         content = _from_version_1(content)
-    elif isinstance(content, dict) and version == 2:  # knew no further operating points
+    elif isinstance(content, dict) and version in (2, 3):  # 2 knew no further operating points, 3 no backends
         content = {**content, "pair_version": PAIR_VERSION}
     return parse_model(path, PairManifest, content)
 

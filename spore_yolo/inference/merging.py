@@ -79,8 +79,12 @@ def without_doubles(
     the double is left over. No tile's own NMS would let it stand so near to the other tile's candidate.
 
     Args:
-        boxes, scores, tile_of, tiles, scale: As for :func:`merge_tiles`; by falling score.
+        boxes: As for :func:`merge_tiles`, like the others; by falling score.
+        scores: As there.
+        tile_of: As there.
+        tiles: As there.
         iou: IoU above which two candidates are one object.
+        scale: As there.
 
     Returns:
         Indices of the candidates that stay, in their order.

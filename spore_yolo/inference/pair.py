@@ -16,8 +16,10 @@ from spore_yolo.files.atomic import atomic_folder
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.hashes import sha256_file
 from spore_yolo.files.structured import write_yaml
+from spore_yolo.inference.backends.choosing import runners
 from spore_yolo.inference.classifier import Classifier, CropNamer
 from spore_yolo.inference.detector import Detector
+from spore_yolo.inference.emptiness import Emptiness
 from spore_yolo.inference.manifest import (
     DEBRIS,
     MANIFEST,
@@ -53,12 +55,14 @@ class Pair:
         manifest: What it says of itself.
         detector: The detector.
         classifier: The classifier, or ``None`` while the pair has none.
+        backend_note: What runs the networks and why, in a line.
     """
 
     folder: Path
     manifest: PairManifest
     detector: Detector
     classifier: Classifier | None = None
+    backend_note: str = "runs with torch"
 
     def candidates(
         self,
@@ -68,6 +72,7 @@ class Pair:
         resample: bool = True,
         batch: int | None = None,
         progress: Progress | None = None,
+        skip_empty: bool = False,
     ) -> sv.Detections:
         """Everything that the detector proposes on a slide, from detector_score 0.01 on, each spore once.
 
@@ -77,19 +82,24 @@ class Pair:
             resample: Whether a slide of another scale is brought to the pair's own, where both are known.
             batch: Tiles a forward pass; by default what the backend is fastest with.
             progress: Is told how many more pixels of the slide have been looked at.
+            skip_empty: Whether tiles on which nothing lies are left out, as the manifest says how to tell them.
 
         Returns:
             Boxes ``(N, 4)`` in ``(x_min, y_min, x_max, y_max)``, pixels of the slide as displayed, by falling
             detector_score. ``confidence`` is the score. ``data`` holds ``class_name`` (the classifier's most probable
             class, ``debris`` included; the detector's without a classifier), ``detector_class``, ``detector_score``,
             ``class_score`` (NaN without a classifier) and ``oversized``; ``metadata`` holds ``width``, ``height``,
-            ``capped_tiles`` and ``resampled``, by how much the slide was enlarged for the pair (1.0 if not).
-            ``class_id`` counts in the order of the manifest's classes, with debris last.
+            ``capped_tiles``, ``skipped_tiles`` and ``resampled``, by how much the slide was enlarged for the pair (1.0
+            if not). ``class_id`` counts in the order of the manifest's classes, with debris last.
+
+        Raises:
+            UsageError: Empty tiles are to be left out, and the manifest does not say how to tell them.
         """
         import supervision as sv
 
+        skip = self.emptiness if skip_empty else None
         with _opened(image) as slide:
-            found, factor = self._scan(slide, um_per_px, resample, batch, progress)
+            found, factor = self._scan(slide, um_per_px, resample, batch, progress, skip)
         detector_classes = np.array(self.manifest.detector.classes, dtype=object)[found.classes].astype(str)
         if found.probabilities is None:
             names, class_scores = detector_classes, np.full(len(found.scores), np.nan)
@@ -113,12 +123,19 @@ class Pair:
                 "width": slide.width,
                 "height": slide.height,
                 "capped_tiles": found.capped_tiles,
+                "skipped_tiles": found.skipped_tiles,
                 "resampled": factor,
             },
         )
 
     def _scan(
-        self, slide: Slide, um_per_px: float | None, resample: bool, batch: int | None, progress: Progress | None
+        self,
+        slide: Slide,
+        um_per_px: float | None,
+        resample: bool,
+        batch: int | None,
+        progress: Progress | None,
+        skip: Emptiness | None,
     ) -> tuple[Candidates, float]:
         """What is on a slide, in pixels of its full resolution, and by how much it was enlarged for the pair."""
         factor = 1.0
@@ -132,10 +149,24 @@ class Pair:
         area = down * slide.height / view.height
         tell = None if progress is None else (lambda pixels: progress(pixels * area))
         namer = None if self.classifier is None else self.namer
-        found = scan(view, self.detector.runner, settings, namer=namer, batch=batch, progress=tell)[0]
+        found = scan(view, self.detector.runner, settings, namer=namer, batch=batch, progress=tell, skip=skip)[0]
         if level:
             found = replace(found, boxes=found.boxes * np.tile([down, slide.height / view.height], 2))
         return found, factor
+
+    @property
+    def emptiness(self) -> Emptiness:
+        """What tells empty tiles.
+
+        Raises:
+            UsageError: The manifest does not say it.
+        """
+        if self.manifest.empty is None:
+            raise UsageError(
+                f"{self.folder}: the pair cannot tell empty tiles; choose how, on labelled slides: spore-yolo"
+                f" learn-empty --pair {self.folder} --dataset NAME"
+            )
+        return Emptiness.of(self.manifest.empty)
 
     @property
     def namer(self) -> CropNamer:
@@ -214,7 +245,7 @@ def _opened(image: Path | str | npt.NDArray[np.uint8] | Slide) -> Iterator[Slide
             yield slide
 
 
-def load(folder: Path | str, device: str | None = None) -> Pair:
+def load(folder: Path | str, device: str | None = None, backend: str = "torch") -> Pair:
     """Loads a pair from its folder, or from the folder of the run that made it.
 
     Detector and classifier are model files, and loading them runs code in them; load only pairs you trust.
@@ -222,9 +253,11 @@ def load(folder: Path | str, device: str | None = None) -> Pair:
     Args:
         folder: The pair's folder (with ``pair.yaml``) or a run's folder (with ``pair/``).
         device: As torch takes it; ``None`` takes CUDA where there is one, else the CPU.
+        backend: What runs the networks: ``torch``, another that ``spore-yolo export-model`` put into the pair, or
+            ``auto``, the fastest that was verified on a machine like this one.
 
     Raises:
-        SporeYoloError: A part is missing, damaged or foreign; the message says which.
+        SporeYoloError: A part is missing, damaged or foreign, or the backend cannot run; the message says which.
     """
     folder = pair_folder(Path(folder))
     manifest = read_manifest(folder)
@@ -234,16 +267,20 @@ def load(folder: Path | str, device: str | None = None) -> Pair:
             f"{folder / MANIFEST}: {named.file} finds {named.classes}, but classes says {manifest.classes}; the"
             " manifest was changed by hand or is of another pair, copy the pair again"
         )
-    detector = Detector.load(_checked(folder, manifest.detector, "detector"), device)
-    _check_names(folder, manifest.detector, detector.names)
-    if manifest.classifier is None:
-        return Pair(folder, manifest, detector)
-    classifier = Classifier.load(_checked(folder, manifest.classifier, "classifier"), device)
-    _check_names(folder, manifest.classifier, classifier.names)
-    return Pair(folder, manifest, detector, classifier)
+    _check_file(folder, manifest.detector, "detector")
+    if manifest.classifier is not None:
+        _check_file(folder, manifest.classifier, "classifier")
+    given = runners(folder, manifest, backend, device)
+    names, others = given.names
+    _check_names(folder, manifest.detector, names)
+    detector = Detector(given.detector, names)
+    if manifest.classifier is None or given.classifier is None or others is None:
+        return Pair(folder, manifest, detector, backend_note=given.note)
+    _check_names(folder, manifest.classifier, others)
+    return Pair(folder, manifest, detector, Classifier(given.classifier, others), given.note)
 
 
-def _checked(folder: Path, part: DetectorPart | ClassifierPart, name: str) -> Path:
+def _check_file(folder: Path, part: DetectorPart | ClassifierPart, name: str) -> None:
     """The part's file, if it is the one that the manifest speaks of."""
     checkpoint = folder / part.file
     if Path(part.file).name != part.file:
@@ -255,7 +292,6 @@ def _checked(folder: Path, part: DetectorPart | ClassifierPart, name: str) -> Pa
             f"{checkpoint}: not the file that {MANIFEST} speaks of (its SHA-256 differs); it is damaged or from another"
             " pair, copy the pair again"
         )
-    return checkpoint
 
 
 def _check_names(folder: Path, part: DetectorPart | ClassifierPart, names: list[str]) -> None:
@@ -312,5 +348,6 @@ def write_pair(
                 update={"file": CLASSIFIER, "sha256": sha256_file(temporary / CLASSIFIER)}
             )
         (temporary / TRAINED_ON).write_text("".join(f"{digest}\n" for digest in sorted(trained_on)), encoding="utf-8")
-        content = manifest.model_copy(update=parts).model_dump(by_alias=True, mode="json")
+        # Files of other backends were made from other checkpoints than these.
+        content = manifest.model_copy(update={**parts, "backends": {}}).model_dump(by_alias=True, mode="json")
         write_yaml(temporary / MANIFEST, content)

@@ -14,7 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -23,6 +23,7 @@ from spore_yolo.inference.backends.runner import Runner, pool_for
 from spore_yolo.inference.bands import Band, read_bands
 from spore_yolo.inference.classifier import CropNamer
 from spore_yolo.inference.crops import crop_windows, cut_crops
+from spore_yolo.inference.emptiness import Emptiness
 from spore_yolo.inference.merging import merge_tiles, speaks_for, without_doubles
 from spore_yolo.inference.proposals import Found, proposals, suppressed
 from spore_yolo.inference.slides import Slide
@@ -55,6 +56,7 @@ class Candidates:
         oversized: For each candidate, whether it is larger than the largest spore that the tiles overlap for; at the
             edge of a tile it may be cut.
         probabilities: ``(N, C)``, calibrated, in the order of the classifier's classes; ``None`` without a classifier.
+        skipped_tiles: Tiles that were left out as empty.
     """
 
     boxes: Floats
@@ -63,6 +65,7 @@ class Candidates:
     capped_tiles: int
     oversized: npt.NDArray[np.bool_]
     probabilities: Floats | None = None
+    skipped_tiles: int = 0
 
 
 @dataclass
@@ -90,6 +93,7 @@ def scan(
     one_class: bool = False,
     batch: int | None = None,
     progress: Progress | None = None,
+    skip: Emptiness | None = None,
 ) -> list[Candidates]:
     """Detects on a whole slide, each spore once, and classifies what was found.
 
@@ -103,6 +107,7 @@ def scan(
         one_class: Whether candidates of different classes in one place are one; always so where a classifier names.
         batch: Tiles a forward pass; what the runner is fastest with by default.
         progress: Is told of the pixels that have been looked at.
+        skip: Tells empty tiles, which are left out; by default all are looked at.
 
     Returns:
         A result for each NMS threshold.
@@ -119,7 +124,8 @@ def scan(
     seen = [_Seen() for _ in ious]
     with pool_for(runner, None if namer is None else namer.classifier.runner) as pool:
         crops = None if namer is None else _CropQueue(pool, namer)
-        tasks = _batches(read_bands(shared, grid, reach), batch or runner.batch)
+        empty = _Skipped(shared, settings.scale, skip, progress)
+        tasks = _batches(empty.others(read_bands(shared, grid, reach)), batch or runner.batch)
         try:
             for looks in _in_order(pool, looker.look, tasks, runner.workers * QUEUE):
                 for look in looks:
@@ -135,7 +141,8 @@ def scan(
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise
-    return [_join(one, grid.tiles, settings, looker.one_class, probabilities) for one in seen]
+    found = [_join(one, grid.tiles, settings, looker.one_class, probabilities) for one in seen]
+    return [replace(one, skipped_tiles=empty.count) for one in found]
 
 
 class _SharedSlide(Slide):
@@ -212,8 +219,7 @@ class _Looker:
             whole = (rows[:, 2] > rows[:, 0]) & (rows[:, 3] > rows[:, 1])
             rows = rows[whole & speaks_for(rows[:, :4], tile, self.settings.scale)]
             given.append(suppressed(rows, iou) if self.one_class else rows)
-        x_min, y_min, x_max, y_max = np.clip(tile.core, 0, [self.slide.width, self.slide.height] * 2)
-        return _Look(index, given, capped, self._crops(band, given[0][:, :4]), (x_max - x_min) * (y_max - y_min))
+        return _Look(index, given, capped, self._crops(band, given[0][:, :4]), _owned_pixels(tile, self.slide))
 
     def _crops(self, band: Band, boxes: Floats) -> Pixels:
         """The crops of boxes, out of the band; the few that reach beyond it are read from the slide."""
@@ -272,9 +278,33 @@ class _CropQueue:
         self._given.append(self._pool.submit(self._namer.probabilities_of_crops, crops))
 
 
-def _batches(bands: Iterable[Band], size: int) -> Iterator[list[tuple[Band, int, Tile]]]:
-    """The tiles of all bands, so many at a time; those of one batch have one shape."""
-    tiles = ((band, index, tile) for band in bands for index, tile in band.tiles)
+class _Skipped:
+    """Leaves out empty tiles, and counts them; see :func:`scan`."""
+
+    def __init__(self, slide: Slide, scale: float, skip: Emptiness | None, progress: Progress | None) -> None:
+        self._slide, self._scale, self._skip, self._progress = slide, scale, skip, progress
+        self.count = 0
+
+    def others(self, bands: Iterable[Band]) -> Iterator[tuple[Band, int, Tile]]:
+        """The tiles of all bands that are not empty, in their order."""
+        for band in bands:
+            for index, tile in band.tiles:
+                if self._skip is None or not self._skip.is_empty(band.window(tile), self._scale):
+                    yield band, index, tile
+                    continue
+                self.count += 1
+                if self._progress is not None:
+                    self._progress(_owned_pixels(tile, self._slide))
+
+
+def _owned_pixels(tile: Tile, slide: Slide) -> float:
+    """How large the part of the slide is that a tile owns."""
+    x_min, y_min, x_max, y_max = np.clip(tile.core, 0, [slide.width, slide.height] * 2)
+    return float((x_max - x_min) * (y_max - y_min))
+
+
+def _batches(tiles: Iterator[tuple[Band, int, Tile]], size: int) -> Iterator[list[tuple[Band, int, Tile]]]:
+    """The tiles, so many at a time; those of one slide have one shape."""
     while some := list(itertools.islice(tiles, size)):
         yield some
 
@@ -311,7 +341,9 @@ def _join(
     seen: _Seen, tiles: Sequence[Tile], settings: TilingSettings, one_class: bool, probabilities: Floats | None
 ) -> Candidates:
     """Joins what the tiles of a slide found, each spore once."""
-    rows, tile_of = np.concatenate(seen.rows), np.concatenate(seen.tile_of)
+    # Of a slide that is empty all over, no tile was looked at.
+    rows = np.concatenate([np.zeros((0, 6)), *seen.rows])
+    tile_of = np.concatenate([np.zeros(0, dtype=np.int64), *seen.tile_of])
     keep = merge_tiles(rows[:, :4], rows[:, 4], rows[:, 5].astype(np.int64), tile_of, tiles, settings.scale)
     if one_class:
         kept = without_doubles(rows[keep, :4], rows[keep, 4], tile_of[keep], tiles, settings.nms_iou, settings.scale)

@@ -124,7 +124,7 @@ def test_a_detector_becomes_a_pair(imported: Run, stand_in: list[Any], tmp_path:
     assert (stand_in[0].weights, stand_in[0].seed) == ("sample", 5)
     run = tmp_path / "runs" / "toy"
     content = yaml.safe_load((run / "pair" / "pair.yaml").read_text())
-    assert content["pair_version"] == 3
+    assert content["pair_version"] == 4
     assert content["classes"] == content["detector"]["classes"] == ["spore"]
     assert content["classifier"] is None
     assert set(content["made"]) == {"detector"}, "the classifier's part comes later"

@@ -16,6 +16,7 @@ from spore_yolo.inference.manifest import (
     PAIR_VERSION,
     OperatingPoint,
     PairManifest,
+    Verification,
     called,
     read_manifest,
 )
@@ -126,6 +127,54 @@ VERSION_3: dict[str, Any] = {
         "recall-0.95": {"point": {"detector": 0.02, "class": {"rust": 0.4, "smut": 0.1}}, "promise": PROMISE}
     },
 }
+FIGURES = {"ap50": 0.9, "recall": 0.8, "precision": 0.75, "candidates": 900, "detections": 100}
+VERIFICATION: dict[str, Any] = {
+    "machine": {"cpu": "Some CPU", "features": ["avx2"], "cores": 2, "system": "Linux x86_64", "gpu": None},
+    "versions": {"openvino": "2026.4.1"},
+    "dataset": "toy",
+    "dataset_fingerprint": "f" * 64,
+    "split": "val",
+    "slides": 4,
+    "torch": FIGURES,
+    "backend": FIGURES,
+    "difference": {
+        "score": 0.01,
+        "class_score": 0.02,
+        "box": 0.5,
+        "named_otherwise": 1,
+        "only_torch": 2,
+        "only_backend": 3,
+        "highest_alone": 0.02,
+    },
+    "ms_per_tile": {"torch": {"1": 100.0}, "backend": {"1": 50.0, "2": 40.0}},
+    "batch": 2,
+    "workers": 2,
+    "date": "2026-11-24T12:00:00+00:00",
+}
+VERSION_4: dict[str, Any] = {
+    **VERSION_3,
+    "pair_version": 4,
+    "backends": {
+        "openvino": {
+            "detector": "detector.onnx",
+            "classifier": "classifier.onnx",
+            "files": {"detector.onnx": "2" * 64, "classifier.onnx": "3" * 64},
+            "made_from": {"detector": "0" * 64, "classifier": "1" * 64},
+            "made": {"date": "2026-11-24T12:00:00+00:00"},
+            "verified": [VERIFICATION],
+        }
+    },
+    "empty": {
+        "reduction": 8,
+        "threshold": 3.5,
+        "margin": 0.5,
+        "faintest": 7.0,
+        "dataset": "toy",
+        "dataset_fingerprint": "f" * 64,
+        "figures": {},
+        "date": "2026-11-24T12:00:00+00:00",
+    },
+}
 
 
 def written(folder: Path, content: object) -> Path:
@@ -134,8 +183,8 @@ def written(folder: Path, content: object) -> Path:
 
 
 def changed(place: str, value: object) -> dict[str, Any]:
-    """The manifest of version 3 with one field set, such as ``detector.scale``."""
-    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(VERSION_3))
+    """The manifest of version 4 with one field set, such as ``detector.scale``."""
+    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(VERSION_4))
     *parents, last = place.split(".")
     part = content
     for name in parents:
@@ -146,7 +195,7 @@ def changed(place: str, value: object) -> dict[str, Any]:
 
 def test_version_1_is_read_as_a_pair_without_a_classifier(tmp_path: Path) -> None:
     manifest = read_manifest(written(tmp_path, VERSION_1))
-    assert manifest.pair_version == PAIR_VERSION == 3
+    assert manifest.pair_version == PAIR_VERSION == 4
     assert manifest.detector.classes == manifest.classes == ["rust", "smut"]
     assert manifest.classifier is None
     assert manifest.operating_point == OperatingPoint(detector=0.31)
@@ -157,21 +206,41 @@ def test_version_1_is_read_as_a_pair_without_a_classifier(tmp_path: Path) -> Non
 
 def test_version_2_has_no_further_operating_points(tmp_path: Path) -> None:
     manifest = read_manifest(written(tmp_path, VERSION_2))
-    assert (manifest.pair_version, manifest.operating_points) == (3, {})
+    assert (manifest.pair_version, manifest.operating_points) == (4, {})
     dumped = manifest.model_dump(by_alias=True, mode="json")
-    assert dumped == {**VERSION_2, "pair_version": 3, "operating_points": {}}
+    assert dumped == {**VERSION_2, "pair_version": 4, "operating_points": {}, "backends": {}, "empty": None}
 
 
-def test_version_3_comes_back_as_it_was_written(tmp_path: Path) -> None:
-    manifest = read_manifest(written(tmp_path, VERSION_3))
+def test_version_3_has_no_backends(tmp_path: Path) -> None:
+    dumped = read_manifest(written(tmp_path, VERSION_3)).model_dump(by_alias=True, mode="json")
+    assert dumped == {**VERSION_3, "pair_version": 4, "backends": {}, "empty": None}
+
+
+def test_version_4_comes_back_as_it_was_written(tmp_path: Path) -> None:
+    manifest = read_manifest(written(tmp_path, VERSION_4))
     assert manifest.classifier is not None
     assert (manifest.classifier.temperature, manifest.classifier.debris_from) == (1.3, 0.9)
     assert manifest.operating_point.class_ == {"rust": 0.4, "smut": 0.2}
     promised = manifest.operating_points["recall-0.95"]
     assert promised.point == OperatingPoint(detector=0.02, class_={"rust": 0.4, "smut": 0.1})
     assert (promised.promise.recall, promised.promise.stored_point_specificity) == (0.95, {"smut": None})
-    assert manifest.model_dump(by_alias=True, mode="json") == VERSION_3
+    assert manifest.model_dump(by_alias=True, mode="json") == VERSION_4
     assert PairManifest.model_validate(manifest.model_dump(by_alias=True)) == manifest
+
+
+@pytest.mark.parametrize(
+    ("ap50", "recall", "holds"),
+    [
+        pytest.param(0.9, 0.8, True, id="the same"),
+        pytest.param(0.8951, 0.7951, True, id="both a little lower"),
+        pytest.param(0.8949, 0.9, False, id="AP50 falls too far"),
+        pytest.param(0.95, 0.7949, False, id="recall falls too far"),
+        pytest.param(None, 0.8, False, id="nothing is left of AP50"),
+    ],
+)
+def test_a_backend_may_not_fall_far_below_torch(ap50: float | None, recall: float, holds: bool) -> None:
+    backend = {**FIGURES, "ap50": ap50, "recall": recall}
+    assert Verification.model_validate({**VERIFICATION, "backend": backend}).holds is holds
 
 
 def test_a_classifier_that_says_nothing_of_debris_goes_by_the_most_probable_class(tmp_path: Path) -> None:
@@ -195,7 +264,7 @@ def test_a_classifier_that_says_nothing_of_debris_goes_by_the_most_probable_clas
         pytest.param(changed("classifier.margin", -0.1), r"classifier\.margin", id="a margin inwards"),
         pytest.param(changed("classifier.debris_from", 1.1), r"classifier\.debris_from", id="surer than sure"),
         pytest.param(changed("classifier.temperature", 0), r"classifier\.temperature", id="no temperature"),
-        pytest.param(changed("pair_version", 4), r"newer spore-yolo \(pair_version 4, .* upgrade", id="newer"),
+        pytest.param(changed("pair_version", 5), r"newer spore-yolo \(pair_version 5, .* upgrade", id="newer"),
         pytest.param(changed("pair_version", 0), "pair_version", id="a version that never was"),
         pytest.param(changed("pair_version", "two"), "pair_version", id="a version in words"),
         pytest.param(
