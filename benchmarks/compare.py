@@ -32,8 +32,8 @@ from spore_yolo.evaluation.operating_point import choose_point, curve_of
 from spore_yolo.evaluation.scoring import score_candidates
 from spore_yolo.files.atomic import write_text
 from spore_yolo.files.images import read_image
-from spore_yolo.inference import detector as detector_module
-from spore_yolo.inference.pair import Pair, load
+from spore_yolo.inference import scanning
+from spore_yolo.inference.pair import Pair, load, tiling_of
 from spore_yolo.inference.proposals import CANDIDATE_SCORE
 from spore_yolo.labels.table import COORDINATES
 
@@ -45,7 +45,7 @@ MAX_DETECTIONS = 5000
 
 def joined_by_us(pair: Pair) -> Callable[[np.ndarray], Rows]:
     def look(pixels: np.ndarray) -> Rows:
-        found = pair.detector.slide(pixels, pair.manifest.detector.tiling())
+        found = pair.detector.slide(pixels, tiling_of(pair.manifest.detector))
         return np.column_stack([found.boxes, found.scores, found.classes])
 
     return look
@@ -53,11 +53,11 @@ def joined_by_us(pair: Pair) -> Callable[[np.ndarray], Rows]:
 
 def joined_by_nms(pair: Pair) -> Callable[[np.ndarray], Rows]:
     """The same tiles and candidates, all of them through one more NMS."""
-    settings = pair.manifest.detector.tiling()
+    settings = tiling_of(pair.manifest.detector)
 
     def look(pixels: np.ndarray) -> Rows:
         kept: list[Rows] = []
-        original = detector_module.merge_tiles
+        original = scanning.merge_tiles
 
         def keep_all(boxes: Rows, scores: Rows, classes: Rows, *_: object) -> np.ndarray:
             rows = torch.from_numpy(np.column_stack([boxes, scores, classes]))
@@ -65,11 +65,11 @@ def joined_by_nms(pair: Pair) -> Callable[[np.ndarray], Rows]:
             kept.append(rows[order].numpy())
             return order.numpy()
 
-        detector_module.merge_tiles = keep_all  # type: ignore[assignment]
+        scanning.merge_tiles = keep_all  # type: ignore[assignment]
         try:
             pair.detector.slide(pixels, settings)
         finally:
-            detector_module.merge_tiles = original
+            scanning.merge_tiles = original
         return kept[0]
 
     return look
@@ -80,7 +80,7 @@ def joined_by_sahi(pair: Pair, merge: str) -> Callable[[np.ndarray], Rows]:
     from sahi.predict import get_sliced_prediction
 
     part = pair.manifest.detector
-    settings = part.tiling()
+    settings = tiling_of(part)
     model = AutoDetectionModel.from_pretrained(
         model_type="ultralytics",
         model_path=str(pair.folder / part.file),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
+from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -39,6 +40,9 @@ from spore_yolo.training.detector import (
 )
 
 NMS_CHOICES = (0.7, 0.6, 0.5, 0.4)
+
+EQUAL_RECALL = 0.002
+"""Recalls on validation that differ by no more are the same: one or two spores of a thousand."""
 """The overlaps that are tried on validation: low ones melt touching spores, high ones count one spore twice.
 
 Of equally good ones the first is taken, which is Ultralytics' own default.
@@ -209,7 +213,7 @@ def _finish(
     wanted = classes if options.one_class or not dataset.targets else dataset.targets
     tables, capped = _look_at(detector, dataset, images, tiling, choices)
     points = [choose_point(curve_of(score_candidates(table, boxes, images, classes), wanted)) for table in tables]
-    best = max(range(len(points)), key=lambda i: (points[i].reached, points[i].recall, points[i].precision))
+    best = lowest_of_the_best(points)
     point = points[best]
     operating_point = OperatingPoint(detector=point.threshold)
     evaluation = evaluate_candidates(tables[best], boxes, images, classes, operating_point)
@@ -258,6 +262,21 @@ def _finish(
             f"warning: on {capped} validation slides a tile reached the cap of {tiling.max_detections_per_tile}"
             " candidates; the operating point may be off"
         )
+
+
+def lowest_of_the_best(points: Sequence[ChosenPoint]) -> int:
+    """Which NMS threshold to take: the lowest of those whose recall is as good as the best.
+
+    A higher one finds hardly more, and counts more spores twice.
+
+    Args:
+        points: The operating point that each gives; the thresholds fall.
+    """
+    reached = any(point.reached for point in points)
+    most = max(point.recall for point in points if point.reached == reached)
+    return max(
+        place for place, point in enumerate(points) if point.reached == reached and point.recall >= most - EQUAL_RECALL
+    )
 
 
 def _look_at(

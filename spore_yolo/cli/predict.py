@@ -122,7 +122,7 @@ def run(arguments: argparse.Namespace) -> None:
     from spore_yolo.cli.prediction_output import PredictionOutput
     from spore_yolo.cli.prediction_parts import UnfinishedRun
     from spore_yolo.cli.prediction_slide import SlideLooker
-    from spore_yolo.files.errors import SporeYoloError, UsageError
+    from spore_yolo.files.errors import SporeYoloError
     from spore_yolo.inference.contact_sheet import BestScores
     from spore_yolo.inference.pair import load
     from spore_yolo.labels.writers.names import unique_names

@@ -89,8 +89,9 @@ def read_image(path: Path) -> npt.NDArray[np.uint8]:
     """Reads an image's pixels as displayed.
 
     Returns:
-        Array of shape ``(height, width, 3)``, RGB, 8 bit, EXIF orientation applied. Images of 16 bits, or of
-        as many as an OME-TIFF says are used, are scaled to 8; transparency is dropped. Of several pictures in one file it is the first.
+        Array of shape ``(height, width, 3)``, RGB, 8 bit, EXIF orientation applied. Images of 16 bits, or of as many as
+        an OME-TIFF says are used, are scaled to 8; transparency is dropped. Of several pictures in one file it is the
+        first.
 
     Raises:
         TooLargeImage: Its pixels do not fit into memory.

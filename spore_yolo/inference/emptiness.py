@@ -35,7 +35,8 @@ DARKEST = np.uint8(16)
 SPORE_PIXELS = 2
 """Reduced pixels that the shorter side of a small spore spans: fewer wash it out, more let the noise stand out."""
 
-LEAST_REDUCTION, GREATEST_REDUCTION = 2, 8
+REDUCTIONS = (2, 4, 8)
+"""They divide every tile's side: averaging over broken numbers of pixels takes several times as long."""
 
 PATCH = 64
 """Side of a patch in pixels of the model; see :func:`patch_contrasts`."""
@@ -140,8 +141,8 @@ def reduction_for(boxes: Floats, scale: float) -> int:
         scale: Pixels of the model per pixel of the slide.
     """
     shorter = (boxes[:, 2:] - boxes[:, :2]).min(axis=1) * scale
-    wanted = int(np.quantile(shorter, 0.01) / SPORE_PIXELS)
-    return min(max(wanted, LEAST_REDUCTION), GREATEST_REDUCTION)
+    wanted = float(np.quantile(shorter, 0.01)) / SPORE_PIXELS
+    return max((reduction for reduction in REDUCTIONS if reduction <= wanted), default=REDUCTIONS[0])
 
 
 def threshold_for(contrasts: Floats, margin: float = MARGIN) -> float:

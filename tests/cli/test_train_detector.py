@@ -154,3 +154,21 @@ def test_what_a_run_was_begun_with_comes_back(imported: Run, stand_in: list[Any]
     assert read_options(tmp_path / "runs" / "toy") == DetectorOptions(
         dataset="toy", one_class=True, tile_size=96, weights="scratch", minutes=2.0, ultralytics={"mosaic": 0.5}
     )
+
+
+@pytest.mark.parametrize(
+    ("recalls", "reached", "place"),
+    [
+        pytest.param([0.90, 0.95, 0.93, 0.92], [True] * 4, 1, id="clearly the best"),
+        pytest.param([0.949, 0.950, 0.9485, 0.947], [True] * 4, 2, id="the lowest that is as good"),
+        pytest.param([0.99, 0.95, 0.949, 0.94], [False, True, True, True], 2, id="only what reaches the precision"),
+        pytest.param([0.5, 0.7, 0.3, 0.2], [False] * 4, 1, id="none reaches it"),
+        pytest.param([0.0, 0.0], [False] * 2, 1, id="nothing was found"),
+    ],
+)
+def test_which_nms_threshold_is_taken(recalls: list[float], reached: list[bool], place: int) -> None:
+    from spore_yolo.cli.detector_run import lowest_of_the_best
+    from spore_yolo.evaluation.operating_point import ChosenPoint
+
+    points = [ChosenPoint(0.3, recall, 0.8, ok) for recall, ok in zip(recalls, reached, strict=True)]
+    assert lowest_of_the_best(points) == place
