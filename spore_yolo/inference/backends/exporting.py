@@ -104,21 +104,22 @@ def _quantise(path: Path, part: Part, samples: Sequence[Pixels], folder: Path) -
     """Rounds a network to 8 bits, with the ranges that samples show.
 
     What follows the detector's last convolutions, which turns them into boxes, stays as it is, and so do the
-    sigmoids; Ultralytics does the same when it exports.
+    sigmoids; Ultralytics does the same when it exports. The first convolution stays, too: it sees what is faint.
     """
     openvino, nncf = import_package("openvino"), import_package("nncf")
     nncf.set_log_level(logging.ERROR)
     model = openvino.Core().read_model(path)
-    kept = None
+    operations = model.get_ordered_ops()
+    first = next(one.get_friendly_name() for one in operations if one.get_type_name() == "Convolution")
+    kept = nncf.IgnoredScope(names=[first])
     if part == "detector":
-        operations = model.get_ordered_ops()
         sigmoids = {one.get_friendly_name() for one in operations if one.get_type_name() == "Sigmoid"}
         head = next(name for one in reversed(operations) if (name := one.get_friendly_name()) in sigmoids).rsplit("/")[
             1
         ]
         own = re.compile(rf"/{re.escape(head)}/(dfl/.*|[^/]*)")
         names = [one.get_friendly_name() for one in operations]
-        kept = nncf.IgnoredScope(names=[name for name in names if name in sigmoids or own.fullmatch(name)])
+        kept = nncf.IgnoredScope(names=[first, *(name for name in names if name in sigmoids or own.fullmatch(name))])
     batches = nncf.Dataset([_as_network_sees(batch) for batch in samples])
     with _quiet():
         model = nncf.quantize(
