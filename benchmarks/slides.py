@@ -45,7 +45,7 @@ FLOORS = ("floor-detector", "floor-classifier")
 OTHERS = ("sahi", "sahi-nms", "slicer", "slicer-batched", "ultralytics-list")
 
 CONFIDENCE = 0.25
-NEAR = 1.1
+NEAR = 1.5
 """Variants of a floor that are no slower than this many times the fastest run on the whole slide too."""
 
 MOST_DECODED = 400_000_000
@@ -140,7 +140,7 @@ def run(arguments: argparse.Namespace) -> int:
                     continue
                 try:
                     if turn == 0 and entry.name not in OURS:
-                        _choose(entry, job(entry))
+                        _choose(entry, job(entry), arguments.near)
                     variant = entry.chosen[0] if entry.name in OTHERS else {}
                     variants = entry.chosen if entry.name in FLOORS else []
                     load = os.getloadavg()[0]
@@ -168,7 +168,7 @@ def run(arguments: argparse.Namespace) -> int:
     return 1 if any(entry.failure for entry in entries) else 0
 
 
-def _choose(entry: Entry, job: dict[str, Any]) -> None:
+def _choose(entry: Entry, job: dict[str, Any], nearness: float) -> None:
     """Finds the fastest variant on a part of the slide; of a floor also those that are nearly as fast."""
     given = _in_own_process("choose", job)
     entry.speeds = given["speeds"]
@@ -176,7 +176,7 @@ def _choose(entry: Entry, job: dict[str, Any]) -> None:
         raise SporeYoloError("none of its variants ran")
     cost = next(key for key in entry.speeds[0] if key.startswith("ms_per_"))
     entry.speeds.sort(key=lambda one: float(one[cost]))
-    near = [one for one in entry.speeds if one[cost] <= NEAR * entry.speeds[0][cost]]
+    near = [one for one in entry.speeds if one[cost] <= nearness * entry.speeds[0][cost]]
     kept = near if entry.name in FLOORS else near[:1]
     entry.chosen = [{key: value for key, value in one.items() if key != cost} for one in kept]
 
@@ -397,6 +397,12 @@ def build_parser() -> argparse.ArgumentParser:
     running.add_argument("--only-ours", action="store_true", help="ours and the floors, for slides of any size")
     running.add_argument("--their-backends", nargs="+", choices=("torch", "openvino"), default=["torch", "openvino"])
     running.add_argument("--repeat", type=int, default=5, help="rounds (%(default)s)")
+    running.add_argument(
+        "--near",
+        type=float,
+        default=NEAR,
+        help="variants of a floor no slower than so many times the fastest on a part run on all (%(default)s)",
+    )
     running.add_argument("--work", type=Path, default=Path("runs/slides"), help="where exported weights lie")
     running.add_argument("--output", type=Path, help="a JSON file for all figures")
 
