@@ -44,6 +44,7 @@ the way through:
   spore-yolo calibrate --run runs/NAME --dataset NAME --recall 0.95 --confidence 0.9
   spore-yolo compare runs/NAME runs/OTHER
   spore-yolo predict --run runs/NAME --source slides/ --output found/
+  spore-yolo learn-empty --run runs/NAME --dataset NAME
   spore-yolo export-model --run runs/NAME --backend openvino --dataset NAME
   spore-yolo export found/ --format label-studio --output corrections/
 

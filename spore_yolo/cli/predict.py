@@ -239,7 +239,7 @@ def deciding_options(arguments: argparse.Namespace, pair: Pair, point: Operating
         "--z": arguments.z,
         "--no-images": arguments.no_images,
         "backend": pair.detector.runner.backend,
-        "--batch": arguments.batch,
+        "--batch": arguments.batch or pair.detector.runner.batch,
         "--skip-empty": arguments.skip_empty,
         "device": str(torch_device(arguments.device)),
         **{f"version of {name}": version for name, version in package_versions().items()},

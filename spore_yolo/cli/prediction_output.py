@@ -64,6 +64,7 @@ class PredictionOutput:
         self._targets = [name for name in manifest.targets if name in manifest.classes]
         self._classes = [*self._targets, *(name for name in manifest.classes if name not in self._targets)]
         self._caps = Caps(self.point.detector)
+        self._skipped_tiles = 0
         (self.folder / "labels").mkdir()
         if self.images:
             (self.folder / "images").mkdir()
@@ -86,6 +87,7 @@ class PredictionOutput:
         self._sizes[part.slide] = part.size
         self._scales.append(part.scale)
         self._resampled.append(part.resampled)
+        self._skipped_tiles += part.skipped_tiles
         self._caps.capped += [part.slide] if part.capped else []
         self._caps.oversized += [part.slide] if part.oversized else []
         text = yolo_text(part.detections, (part.size.width, part.size.height), manifest.classes)
@@ -130,6 +132,8 @@ class PredictionOutput:
         part = manifest.detector
         notes = [f"warning: {_many(len(failures))} failed and count nowhere; failed.csv says why"] if failures else []
         notes += scale_notes(self._scales, manifest.um_per_px, self._resampled)
+        if self._skipped_tiles:
+            notes.append(f"note: {self._skipped_tiles:,} tiles were left out as empty (--skip-empty)")
         notes += self._caps.warnings(part.max_detections_per_tile, part.largest_box)
         return notes + (self._write_sheets(self.folder / "contact_sheets") if self.images else [])
 

@@ -68,6 +68,7 @@ class SlidePart:
         size: In pixels as displayed.
         scale: Its scale.
         resampled: Whether it was brought to the pair's scale.
+        skipped_tiles: Tiles that were left out as empty.
         capped: Whether a tile gave as many candidates as it may.
         oversized: Whether a detection is larger than the largest labelled spore.
         candidates: Columns of ``candidates.csv``, as the pair gave them.
@@ -80,6 +81,7 @@ class SlidePart:
     size: ImageSize
     scale: Scale
     resampled: bool
+    skipped_tiles: int
     capped: bool
     oversized: bool
     candidates: pd.DataFrame
@@ -94,6 +96,7 @@ class SlidePart:
             "size": [self.size.width, self.size.height],
             "scale": asdict(self.scale),
             "resampled": self.resampled,
+            "skipped_tiles": self.skipped_tiles,
             "capped": self.capped,
             "oversized": self.oversized,
         }
@@ -127,6 +130,7 @@ class SlidePart:
                     size=ImageSize(*about["size"]),
                     scale=Scale(**about["scale"]),
                     resampled=about["resampled"],
+                    skipped_tiles=about["skipped_tiles"],
                     capped=about["capped"],
                     oversized=about["oversized"],
                     candidates=_table(arrays, "candidates", about["slide"]),

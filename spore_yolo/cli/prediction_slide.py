@@ -89,6 +89,7 @@ class SlideLooker:
             size=ImageSize(slide.width, slide.height),
             scale=scale,
             resampled=float(candidates.metadata["resampled"]) != 1,
+            skipped_tiles=int(candidates.metadata["skipped_tiles"]),
             capped=bool(candidates.metadata["capped_tiles"]),
             oversized=bool((oversized & visible).any()),
             candidates=candidates_table(name, candidates),

@@ -39,6 +39,7 @@ def part(slide: str, numbers: list[float], *, measured: bool = False) -> SlidePa
         size=ImageSize(300, 200),
         scale=Scale(0.1 + 0.2, "stated", 0.25) if measured else Scale(None, "unknown"),
         resampled=measured,
+        skipped_tiles=0,
         capped=False,
         oversized=True,
         candidates=table(slide, numbers),
