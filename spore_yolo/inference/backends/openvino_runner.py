@@ -59,7 +59,7 @@ class OpenVinoRunner:
         self._core = self._openvino.Core()
         self._settings = {
             # By itself it would compute in bfloat16 wherever the processor can.
-            "INFERENCE_PRECISION_HINT": "bf16" if precision == "bf16" else "f32",
+            "INFERENCE_PRECISION_HINT": self._rest_of(precision),
             "NUM_STREAMS": self.workers,
             "INFERENCE_NUM_THREADS": self.workers,
         }
@@ -70,6 +70,12 @@ class OpenVinoRunner:
             self._read()
         except Exception as error:  # OpenVINO raises RuntimeError for everything
             raise unreadable(model, "a network for OpenVINO", error) from error
+
+    def _rest_of(self, precision: Precision) -> str:
+        """What computes all that is not 8 bits."""
+        if precision == "int8" and "BF16" in self._core.get_property("CPU", "OPTIMIZATION_CAPABILITIES"):
+            return "bf16"
+        return "bf16" if precision == "bf16" else "f32"
 
     def enter_thread(self) -> None:
         """Nothing to prepare; see :meth:`spore_yolo.inference.backends.runner.Runner.enter_thread`."""
