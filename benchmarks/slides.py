@@ -316,11 +316,11 @@ def _print(entries: list[Entry], record: dict[str, Any]) -> None:
             + [max(run["peak_mb"] for run in entry.runs), _setting(entry)]
         )
         if entry.quality:
-            keys = ["detections", "recall", "precision", "ap50", "ap50_sure"]
+            keys = ["detections", "recall", "precision", "recall_at_precision", "ap50", "ap50_sure"]
             keys += ["doubles_per_1000", "doubles", "doubles_at_borders"]
             found.append([name, *(entry.quality[key] for key in keys)])
             if "at_operating_point" in entry.quality:
-                there = entry.quality["at_operating_point"] | {"ap50": None, "ap50_sure": None}
+                there = entry.quality["at_operating_point"] | dict.fromkeys(["ap50", "ap50_sure"])
                 found.append([f"{name} at its operating point", *(there[key] for key in keys)])
     slide, machine = record["slide"], record["machine"]
     print(f"\n{slide['file']}: {slide['width']} x {slide['height']} px, {slide['labels']} labelled boxes")
@@ -343,6 +343,7 @@ def _print(entries: list[Entry], record: dict[str, Any]) -> None:
         "detections",
         "recall",
         "precision",
+        "recall at precision 0.9",
         "AP50",
         "AP50 from 0.25",
         "doubles a 1,000",

@@ -20,6 +20,9 @@ Ints = npt.NDArray[np.int64]
 
 IOU = 0.5
 
+PRECISION = 0.9
+"""At which recalls are compared: who joins tiles otherwise trades the one for the other at the same confidence."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -88,6 +91,7 @@ class Quality:
     Attributes:
         detections: How many there are.
         recall, precision: Matched greedily by falling score at IoU 0.5, class by class.
+        recall_at_precision: The highest recall at a precision of :data:`PRECISION` or more, whatever the confidence.
         doubles: Detections without a match that overlap, by an IoU of 0.5 or more, a label which another detection
             has already.
         doubles_at_borders: Those of them that lie where tiles overlap, together with that other detection.
@@ -97,6 +101,7 @@ class Quality:
     detections: int
     recall: float
     precision: float
+    recall_at_precision: float
     doubles: int
     doubles_at_borders: int
     doubles_per_1000: float
@@ -123,6 +128,9 @@ def quality(found: Found, labels: pd.DataFrame, windows: Windows) -> dict[str, A
     )
     hit = matching.truth_of >= 0
     counted = hit | ~matching.on_ignored
+    order = np.argsort(-found.scores, kind="stable")
+    hits, all_counted = hit[order].cumsum(), np.maximum(1, counted[order].cumsum())
+    precise = hits / all_counted >= PRECISION
     owner = np.full(len(truth), -1, dtype=np.int64)
     owner[matching.truth_of[hit]] = np.flatnonzero(hit)
     pairs = overlaps(found.boxes, wanted, (mine, theirs))
@@ -136,6 +144,7 @@ def quality(found: Found, labels: pd.DataFrame, windows: Windows) -> dict[str, A
             detections=len(found.boxes),
             recall=round(float(hit.sum()) / max(1, len(truth)), 4),
             precision=round(float(hit.sum()) / max(1, int(counted.sum())), 4),
+            recall_at_precision=round(float(hits[precise].max(initial=0)) / max(1, len(truth)), 4),
             doubles=number_of_doubles,
             doubles_at_borders=len(np.unique(doubles[border])),
             doubles_per_1000=round(1000 * number_of_doubles / max(1, len(truth)), 2),
