@@ -155,7 +155,7 @@ def _make_files(
     folder: Path, manifest: PairManifest, backend: Backend, dataset: Dataset, work: Path, arguments: argparse.Namespace
 ) -> BackendPart:
     """Exports both networks into ``work``, which becomes a pair's folder with the manifest."""
-    from spore_yolo.cli.quantisation_samples import TILES, as_detector_input, training_crops, training_tiles
+    from spore_yolo.cli.quantisation_samples import TILES, as_detector_input, training_tiles
     from spore_yolo.files.hashes import sha256_file
     from spore_yolo.files.provenance import package_versions
     from spore_yolo.files.structured import write_yaml
@@ -163,28 +163,26 @@ def _make_files(
     from spore_yolo.inference.backends.packages import backend_versions
     from spore_yolo.inference.backends.storing import checkpoints_of
     from spore_yolo.inference.manifest import MANIFEST, BackendPart
-    from spore_yolo.inference.pair import load
 
     detector, classifier = manifest.detector, manifest.classifier
     _reuse(folder, manifest, work)
     plain = manifest.model_copy(update={"backends": {}})
     write_yaml(work / MANIFEST, plain.model_dump(by_alias=True, mode="json"))
-    tiles, crops = [], []
+    tiles = []
     about: dict[str, Any] = {}
     if backend == "openvino-int8":
         tiles = training_tiles(dataset, detector, TILES, arguments.seed)
         about = {"dataset": dataset.name, "dataset_fingerprint": dataset.fingerprint, "split": "train"}
         about |= {"seed": arguments.seed, "tiles": len(tiles)}
-        if classifier is not None:
-            crops = training_crops(load(folder, arguments.device), classifier, tiles, seed=arguments.seed)
-            about |= {"crops": sum(len(batch) for batch in crops)}
     print(f"exporting the detector for {backend}")
     inputs = [as_detector_input(tile, detector) for tile in tiles]
     names = export_network(folder / detector.file, "detector", detector.tile_size, backend, work, inputs)
     files, of_classifier = list(names), None
     if classifier is not None:
         print(f"exporting the classifier for {backend}")
-        own = export_network(folder / classifier.file, "classifier", classifier.crop_size, backend, work, crops)
+        # The classifier has little to gain from 8 bits: crops are small.
+        rounded = "openvino" if backend == "openvino-int8" else backend
+        own = export_network(folder / classifier.file, "classifier", classifier.crop_size, rounded, work)
         files, of_classifier = [*names, *own], own[0]
     return BackendPart(
         detector=names[0],

@@ -1,4 +1,4 @@
-"""What networks of 8 bits are calibrated on: tiles and crops of the training split, as the pair itself cuts them."""
+"""What detectors of 8 bits are calibrated on: tiles of the training split, as the pair itself cuts them."""
 
 from __future__ import annotations
 
@@ -15,17 +15,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from spore_yolo.dataset.store import Dataset
-    from spore_yolo.inference.manifest import ClassifierPart, DetectorPart
-    from spore_yolo.inference.pair import Pair
+    from spore_yolo.inference.manifest import DetectorPart
     from spore_yolo.inference.tiling import Tile
 
 Pixels = npt.NDArray[np.uint8]
 
 TILES = 160
 """Ranges of values hardly change beyond some hundred images."""
-
-CROPS = 1024
-BATCH = 64
 
 STRIDE = 32
 
@@ -95,33 +91,3 @@ def as_detector_input(tile: Pixels, part: DetectorPart) -> Pixels:
     batch = np.full((1, height, width, 3), GREY, dtype=np.uint8)
     batch[0, : window.shape[0], : window.shape[1]] = window
     return batch
-
-
-def training_crops(
-    pair: Pair, part: ClassifierPart, tiles: list[Pixels], count: int = CROPS, seed: int = 0
-) -> list[Pixels]:
-    """Crops of what the pair's own detector proposes on tiles, spores and debris, chosen by chance.
-
-    Args:
-        pair: The pair, run by torch.
-        part: How crops are cut.
-        tiles: Windows of training slides.
-        count: How many crops, at most.
-        seed: Decides on the choice.
-
-    Returns:
-        Batches ``(N, size, size, 3)``.
-    """
-    from tqdm import tqdm
-
-    from spore_yolo.inference.crops import cut_crops
-
-    parts = [np.zeros((0, part.crop_size, part.crop_size, 3), dtype=np.uint8)]
-    rng = np.random.default_rng(seed)
-    each = max(8, math.ceil(2 * count / max(1, len(tiles))))
-    for tile in tqdm(tiles, desc="cutting crops", unit="tile"):
-        boxes = np.asarray(pair.candidates(tile).xyxy, dtype=np.float64).reshape(-1, 4)
-        parts.append(cut_crops(tile, boxes[np.sort(rng.permutation(len(boxes))[:each])], part.margin, part.crop_size))
-    crops = np.concatenate(parts)
-    crops = crops[np.sort(rng.permutation(len(crops))[:count])]
-    return [crops[begin : begin + BATCH] for begin in range(0, len(crops), BATCH)]

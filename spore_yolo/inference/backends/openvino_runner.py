@@ -55,7 +55,7 @@ class OpenVinoRunner:
         self.batch = 64 if task == "classify" else 1 if precision == "f32" else 8
         # The plugin of OpenVINO for CPUs has crashed on networks of 8 bits whose shape is not fixed, on processors
         # with AMX (openvino issue 37577), so theirs is fixed with the batch.
-        self._fixed_batch = precision == "int8"
+        self._fixed_batch = model.suffix == ".xml"
         self._core = self._openvino.Core()
         self._settings = {
             # By itself it would compute in bfloat16 wherever the processor can.
