@@ -141,7 +141,7 @@ def untrained_classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return path
 
 
-def stand_in(monkeypatch: pytest.MonkeyPatch, task: str, network: Callable[[list[str]], Any]) -> None:
+def stand_in(monkeypatch: pytest.MonkeyPatch, task: str, network: Callable[[Any], Any]) -> None:
     """Every network for a task that torch runs is this one, whatever its weights."""
     from spore_yolo.inference.backends.torch_runner import TorchRunner
 
@@ -150,7 +150,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, task: str, network: Callable[[list
     def init(self: TorchRunner, checkpoint: Path, of: Any, *arguments: Any, **options: Any) -> None:
         original(self, checkpoint, of, *arguments, **options)
         if of == task:
-            self._run = network(self.names)
+            self._run = network(self)
 
     monkeypatch.setattr(TorchRunner, "__init__", init)
 
@@ -158,7 +158,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, task: str, network: Callable[[list
 @pytest.fixture
 def spot_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every detector finds dark spots, whatever its weights."""
-    stand_in(monkeypatch, "detect", lambda names: SpotNetwork(len(names)))
+    stand_in(monkeypatch, "detect", lambda runner: SpotNetwork(len(runner.names)))
 
 
 def shape_opinions(crops: Any) -> Any:
@@ -187,7 +187,15 @@ def shape_network(pixels: Any) -> Any:
 @pytest.fixture
 def shape_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every classifier goes by the shape of a dark spot, see :func:`shape_opinions`."""
-    stand_in(monkeypatch, "classify", lambda _: shape_network)
+
+    def shape(runner: Any) -> Any:
+        def run(pixels: Any) -> Any:
+            runner.network(pixels)  # whoever looks into the real network sees something
+            return shape_network(pixels)
+
+        return run
+
+    stand_in(monkeypatch, "classify", shape)
 
 
 def spot_manifest(**changes: Any) -> Any:

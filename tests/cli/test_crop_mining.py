@@ -38,9 +38,9 @@ def looks(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     seen: list[str] = []
     slide = Detector.slide
 
-    def counted(self: Detector, *arguments: Any) -> Any:
+    def counted(self: Detector, *arguments: Any, **options: Any) -> Any:
         seen.append("a slide")
-        return slide(self, *arguments)
+        return slide(self, *arguments, **options)
 
     monkeypatch.setattr(Detector, "slide", counted)
     return seen
@@ -134,8 +134,8 @@ def test_weak_proposals_do_not_measure_the_classifier(
     """They are candidates all the same, of which the operating point decides."""
     slide = Detector.slide
 
-    def weak(self: Detector, *arguments: Any) -> Any:
-        found = slide(self, *arguments)
+    def weak(self: Detector, *arguments: Any, **options: Any) -> Any:
+        found = slide(self, *arguments, **options)
         found.scores[::2] = 0.049
         return found
 
@@ -192,6 +192,10 @@ def test_a_detector_that_finds_nothing(
     toy: Run, detector_run: Path, mine: Callable[..., Material], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     slide = Detector.slide
-    monkeypatch.setattr(Detector, "slide", lambda self, pixels, tiling: slide(self, np.full_like(pixels, 200), tiling))
+    monkeypatch.setattr(
+        Detector,
+        "slide",
+        lambda self, pixels, *others, **options: slide(self, np.full_like(pixels, 200), *others, **options),
+    )
     with pytest.raises(SporeYoloError, match="validation gives no crop to choose temperature and thresholds on"):
         mine(run=detector_run)
