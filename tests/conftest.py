@@ -155,10 +155,15 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, task: str, network: Callable[[Any]
     monkeypatch.setattr(TorchRunner, "__init__", init)
 
 
+def detectors_find_spots(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every detector finds dark spots, whatever its weights."""
+    stand_in(monkeypatch, "detect", lambda runner: SpotNetwork(len(runner.names)))
+
+
 @pytest.fixture
 def spot_detector(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every detector finds dark spots, whatever its weights."""
-    stand_in(monkeypatch, "detect", lambda runner: SpotNetwork(len(runner.names)))
+    detectors_find_spots(monkeypatch)
 
 
 def shape_opinions(crops: Any) -> Any:

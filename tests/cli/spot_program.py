@@ -15,7 +15,7 @@ from typing import Any
 
 import pytest
 
-from tests.conftest import SpotNetwork, stand_in
+from tests.conftest import detectors_find_spots
 
 
 def kill_at(number: int) -> None:
@@ -36,7 +36,7 @@ def kill_at(number: int) -> None:
 def main() -> None:
     from spore_yolo.cli.main import entry
 
-    stand_in(pytest.MonkeyPatch(), "detect", lambda names: SpotNetwork(len(names)))
+    detectors_find_spots(pytest.MonkeyPatch())
     kill_at(int(sys.argv[1]))
     entry(sys.argv[2:])
 
