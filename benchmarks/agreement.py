@@ -34,7 +34,6 @@ from spore_yolo.cli.options import (
     chosen_point,
     overlap,
 )
-from spore_yolo.cli.remembering import look_once
 from spore_yolo.dataset.store import load_dataset
 from spore_yolo.evaluation.average_precision import average_precision
 from spore_yolo.evaluation.coco_form import coco_input
@@ -42,6 +41,7 @@ from spore_yolo.evaluation.confusion import BACKGROUND
 from spore_yolo.evaluation.fiftyone_boxes import Shown, outcomes_of
 from spore_yolo.evaluation.report import evaluate_candidates
 from spore_yolo.evaluation.scoring import SPORE, Scored, detections_of, merged_to_spore, score_candidates
+from spore_yolo.experiments.remembering import look_once
 from spore_yolo.inference.manifest import read_manifest
 from spore_yolo.inference.pair import pair_folder
 from spore_yolo.labels.table import COORDINATES

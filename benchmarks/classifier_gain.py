@@ -15,12 +15,12 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from spore_yolo.cli.looking import look_at
 from spore_yolo.dataset.store import Dataset, load_dataset
 from spore_yolo.evaluation.operating_point import choose_point, curve_of
 from spore_yolo.evaluation.scoring import as_detector_alone, detections_of, score_candidates
 from spore_yolo.inference.manifest import OperatingPoint
 from spore_yolo.inference.pair import Pair, load
+from spore_yolo.prediction.looking import look_at
 
 STEPS = 25
 """Thresholds of each kind that are tried."""

@@ -25,7 +25,6 @@ import torch
 from tabulate import tabulate
 from torchvision.ops import batched_nms
 
-from spore_yolo.cli.looking import joined
 from spore_yolo.dataset.store import load_dataset
 from spore_yolo.evaluation.average_precision import average_precision
 from spore_yolo.evaluation.operating_point import choose_point, curve_of
@@ -36,6 +35,7 @@ from spore_yolo.inference import scanning
 from spore_yolo.inference.pair import Pair, load, tiling_of
 from spore_yolo.inference.proposals import CANDIDATE_SCORE
 from spore_yolo.labels.table import COORDINATES
+from spore_yolo.prediction.looking import joined
 
 Rows = np.ndarray
 """``(n, 6)``: x_min, y_min, x_max, y_max in pixels of the slide, score, class number."""

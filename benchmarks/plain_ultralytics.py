@@ -19,11 +19,11 @@ import numpy as np
 import pandas as pd
 from tabulate import tabulate
 
-from spore_yolo.cli.looking import look_at
 from spore_yolo.dataset.store import load_dataset
 from spore_yolo.evaluation.scoring import score_candidates
 from spore_yolo.inference.pair import load
 from spore_yolo.labels.table import COORDINATES
+from spore_yolo.prediction.looking import look_at
 
 BLOCKER = """\
 import sys

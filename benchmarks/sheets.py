@@ -30,7 +30,6 @@ import pandas as pd
 from tabulate import tabulate
 
 from benchmarks.sheet_runner import SheetRunner
-from spore_yolo.cli.looking import joined, proposals_table
 from spore_yolo.dataset.store import Dataset, load_dataset
 from spore_yolo.evaluation.crops import LEAST_SCORE, crops_table
 from spore_yolo.evaluation.report import evaluate_candidates
@@ -40,6 +39,7 @@ from spore_yolo.inference.classifier import CropNamer, calibrated
 from spore_yolo.inference.pair import Pair, load, tiling_of
 from spore_yolo.inference.scanning import Candidates, scan
 from spore_yolo.inference.slides import open_slide
+from spore_yolo.prediction.looking import joined, proposals_table
 
 WAYS = [
     *(f"batch:{crops}" for crops in (128, 32, 64, 256)),

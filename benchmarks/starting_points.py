@@ -21,9 +21,9 @@ STARTS = ("scratch", "sample")
 def train(arguments: argparse.Namespace) -> None:
     from ultralytics.utils.callbacks import default_callbacks
 
-    from spore_yolo.cli.detector_run import largest_box
     from spore_yolo.dataset.store import load_dataset
     from spore_yolo.dataset.tiles import TileSettings, cut_tiles
+    from spore_yolo.experiments.detector_run import largest_box
     from spore_yolo.inference.tiling import overlap_for
     from spore_yolo.training.detector import TrainingSettings, train_detector
 
@@ -77,7 +77,6 @@ def read(arguments: argparse.Namespace) -> None:
     from tabulate import tabulate
     from tqdm import tqdm
 
-    from spore_yolo.cli.looking import joined, proposals_table
     from spore_yolo.dataset.store import load_dataset
     from spore_yolo.evaluation.average_precision import average_precision
     from spore_yolo.evaluation.operating_point import choose_point, curve_of
@@ -85,6 +84,7 @@ def read(arguments: argparse.Namespace) -> None:
     from spore_yolo.files.images import read_image
     from spore_yolo.inference.detector import Detector
     from spore_yolo.inference.tiling import TilingSettings
+    from spore_yolo.prediction.looking import joined, proposals_table
 
     dataset = load_dataset(arguments.dataset, arguments.datasets)
     images, boxes = dataset.split("val")

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
 __version__ = "0.1.0"
 
+# Metaflow packs the whole package with a flow that uses it, so that other machines run the code that was started here.
+METAFLOW_PACKAGE_POLICY = "include"
+
 
 def load(folder: Path | str, device: str | None = None) -> Pair:
     """Loads a pair; see :func:`spore_yolo.inference.pair.load`."""

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+pytest_plugins = ["tests.toy_runs"]
+
 # A busy machine is slow at times, and a check that lands changes must give the same answer twice.
 hypothesis.settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("house")

@@ -12,7 +12,18 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "spore_yolo"
-ROOMS = ["files", "labels", "inference", "dataset", "training", "evaluation", "cli"]
+ROOMS = [
+    "files",
+    "labels",
+    "inference",
+    "dataset",
+    "training",
+    "evaluation",
+    "prediction",
+    "experiments",
+    "pipeline",
+    "cli",
+]
 """From the ground floor up; a room may import those before it in this list."""
 
 HEAVY = {"torch", "torchvision", "ultralytics"}

@@ -11,11 +11,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from spore_yolo.cli.looking import candidates_table, joined
 from spore_yolo.dataset.store import Dataset
 from spore_yolo.inference.manifest import Difference, PairFigures, PairManifest, Verification
 from spore_yolo.labels.matching import overlaps
 from spore_yolo.labels.table import COORDINATES
+from spore_yolo.prediction.looking import candidates_table, joined
 
 if TYPE_CHECKING:
     from spore_yolo.inference.pair import Pair

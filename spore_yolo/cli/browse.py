@@ -20,7 +20,6 @@ from spore_yolo.cli.options import (
     add_register,
     candidate_score,
     chosen_pair,
-    chosen_point,
 )
 
 if TYPE_CHECKING:
@@ -89,10 +88,10 @@ def _show_labels(arguments: argparse.Namespace) -> None:
     """Builds the dataset of the labels alone and serves the App."""
     import tempfile
 
-    from spore_yolo.cli.remembering import copies_for_browser
     from spore_yolo.dataset.store import load_dataset
     from spore_yolo.evaluation.fiftyone_app import listen
     from spore_yolo.evaluation.fiftyone_labelled import Labelled, build_labelled
+    from spore_yolo.experiments.remembering import copies_for_browser
     from spore_yolo.files.errors import UsageError
 
     for option in ("operating_point", "at"):
@@ -127,22 +126,23 @@ def _show_labels(arguments: argparse.Namespace) -> None:
 
 def _show_pair(arguments: argparse.Namespace) -> None:
     """Looks at the slides or remembers, builds the dataset, and serves the App."""
-    from spore_yolo.cli.evaluate import comparable
-    from spore_yolo.cli.remembering import features_of, look_once
     from spore_yolo.dataset.store import load_dataset
     from spore_yolo.evaluation.fiftyone_app import listen
     from spore_yolo.evaluation.fiftyone_boxes import Shown
     from spore_yolo.evaluation.fiftyone_dataset import build_dataset
     from spore_yolo.evaluation.scoring import SPORE
+    from spore_yolo.experiments.evaluation_run import comparable
+    from spore_yolo.experiments.remembering import features_of, look_once
     from spore_yolo.inference.manifest import read_manifest
     from spore_yolo.inference.pair import pair_folder, read_trained_on
+    from spore_yolo.prediction.point import chosen_point
 
     dataset = load_dataset(arguments.dataset, arguments.datasets)
     images, boxes = _chosen(dataset, arguments.split)
     folder = pair_folder(chosen_pair(arguments))
     manifest = read_manifest(folder)
     boxes, merged = comparable(boxes, dataset, manifest)
-    point = chosen_point(manifest, arguments)
+    point = chosen_point(manifest, arguments.operating_point, arguments.at)
     with listen(arguments.address, arguments.port) as listener:
         looked = look_once(folder, manifest, dataset, images, arguments.split, arguments.device)
         if looked.since:

@@ -100,10 +100,10 @@ def run(arguments: argparse.Namespace) -> None:
     """Evaluates, writes the evaluation's folder, whole or not at all, and prints the tables."""
     from tqdm import tqdm
 
-    from spore_yolo.cli.evaluation_output import check_output, print_tables, print_written
     from spore_yolo.cli.truth import truth_of_dataset, truth_of_files
     from spore_yolo.evaluation.classifier import look_at_labels
     from spore_yolo.evaluation.report import evaluate_candidates, write_evaluation
+    from spore_yolo.experiments.evaluation_output import check_output, print_tables, print_written
     from spore_yolo.files.images import read_image
     from spore_yolo.inference.manifest import OperatingPoint
     from spore_yolo.labels.predictions import check_predictions

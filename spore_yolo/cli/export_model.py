@@ -67,8 +67,8 @@ def add_parser(commands: Commands) -> None:
 def run(arguments: argparse.Namespace) -> None:
     """Exports, compares, and puts the backend into the pair or says why not."""
     from spore_yolo.cli.backend_verification import SPLIT, Labelled
-    from spore_yolo.cli.evaluate import comparable
     from spore_yolo.dataset.store import load_dataset
+    from spore_yolo.experiments.evaluation_run import comparable
     from spore_yolo.files.errors import SporeYoloError
     from spore_yolo.inference.backends.packages import can_run
     from spore_yolo.inference.manifest import read_manifest

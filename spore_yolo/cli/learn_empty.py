@@ -53,8 +53,8 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Chooses the threshold and stores it with the pair, or says why none would do."""
-    from spore_yolo.cli.evaluate import comparable
     from spore_yolo.dataset.store import load_dataset
+    from spore_yolo.experiments.evaluation_run import comparable
     from spore_yolo.files.errors import SporeYoloError
     from spore_yolo.inference.backends.speeds import measure
     from spore_yolo.inference.emptiness import reduction_for, threshold_for

@@ -4,10 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from spore_yolo.inference.manifest import OperatingPoint, PairManifest
+from typing import Any
 
 # The same as the detector's CANDIDATE_SCORE, which cannot be asked without torch; a test compares them.
 LEAST_SCORE = 0.01
@@ -56,44 +53,6 @@ def add_operating_point(parser: argparse.ArgumentParser) -> None:
         "--operating-point",
         metavar="NAME",
         help="thresholds that spore-yolo calibrate stored with the pair, such as recall-0.95 (default: the pair's own)",
-    )
-
-
-def chosen_point(manifest: PairManifest, arguments: argparse.Namespace) -> OperatingPoint:
-    """The thresholds from ``--operating-point`` and ``--at``, which moves the one on detector_score.
-
-    Raises:
-        UsageError: The pair has no operating point of that name.
-    """
-    from spore_yolo.files.errors import UsageError
-
-    name, point = arguments.operating_point, manifest.operating_point
-    if name is not None:
-        if name not in manifest.operating_points:
-            known = ", ".join(manifest.operating_points) or "none"
-            raise UsageError(
-                f"--operating-point: expected one that is stored with the pair ({known}), found {name!r}; make one:"
-                " spore-yolo calibrate"
-            )
-        point = manifest.operating_points[name].point
-    return point if arguments.at is None else point.model_copy(update={"detector": arguments.at})
-
-
-def point_note(manifest: PairManifest, arguments: argparse.Namespace) -> str | None:
-    """What the thresholds of ``--operating-point`` promise, in a line; ``None`` without it."""
-    name = arguments.operating_point
-    if name is None:
-        return None
-    promised = manifest.operating_points[name]
-    if arguments.at is not None and arguments.at > promised.point.detector:
-        return (
-            f"note: --at {arguments.at:g} is above the {promised.point.detector:g} of {name}, so what that promises"
-            " does not hold"
-        )
-    promise = promised.promise
-    return (
-        f"operating point {name}: a recall of {promise.recall:g} of {', '.join(promise.targets)} on groups like those"
-        f" of {promise.dataset}, {promise.split}, promised with confidence {promise.confidence:g}"
     )
 
 

@@ -68,9 +68,10 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains, calibrates, chooses thresholds, completes the pair and says what to do next."""
-    from spore_yolo.cli.classifier_run import ClassifierOptions, train
     from spore_yolo.cli.options import parse_settings
     from spore_yolo.dataset.register import find_entry
+    from spore_yolo.experiments.classifier_run import train
+    from spore_yolo.experiments.options import ClassifierOptions
     from spore_yolo.files.errors import UsageError
 
     dataset, register = arguments.dataset, arguments.datasets
@@ -79,7 +80,7 @@ def run(arguments: argparse.Namespace) -> None:
             raise UsageError("--name: the classifier goes into the run given with --run; leave --name out")
         folder = arguments.training_run
         if dataset is None:
-            from spore_yolo.cli.detector_run import read_options
+            from spore_yolo.experiments.detector_run import read_options
 
             if not (folder / "run.json").is_file():
                 raise UsageError(

@@ -19,7 +19,7 @@ from spore_yolo.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from spore_yolo.cli.detector_run import DetectorOptions
+    from spore_yolo.experiments.options import DetectorOptions
 
 EXAMPLES = """\
   spore-yolo train-detector --dataset magnaporthe
@@ -73,7 +73,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains, chooses the operating point, writes the pair and says what to do next."""
-    from spore_yolo.cli import detector_run
+    from spore_yolo.experiments import detector_run
     from spore_yolo.files.errors import UsageError
 
     if arguments.resume:
@@ -100,8 +100,8 @@ def _refuse_options(arguments: argparse.Namespace) -> None:
 
 
 def _options(arguments: argparse.Namespace) -> DetectorOptions:
-    from spore_yolo.cli.detector_run import DetectorOptions
     from spore_yolo.dataset.register import find_entry
+    from spore_yolo.experiments.options import DetectorOptions
 
     find_entry(arguments.datasets, arguments.dataset)
     return DetectorOptions(

@@ -40,7 +40,19 @@ def read_yaml(path: Path) -> Any:
     Raises:
         SporeYoloError: The file is missing, too large or not YAML; the message names the line.
     """
-    text = _read_text(path)
+    return parse_yaml(path, _read_text(path))
+
+
+def parse_yaml(path: Path, text: str) -> Any:
+    """Reads the text of a YAML file, as :func:`read_yaml` does.
+
+    Args:
+        path: The file, for messages.
+        text: Its content.
+
+    Raises:
+        SporeYoloError: It is not YAML; the message names the line.
+    """
     try:
         _check_bounds(path, text)
         return yaml.load(text, Loader=_Loader)
@@ -133,7 +145,8 @@ def problems_of(error: ValidationError, path: Path | str) -> list[Problem]:
         Problem(
             path,
             None,
-            f"{'.'.join(str(part) for part in item['loc']) or 'the file'}: {item['msg']} (found {item['input']!r:.80})",
+            f"{'.'.join(str(part) for part in item['loc']) or 'the file'}: {item['msg'].removeprefix('Value error, ')}"
+            f" (found {item['input']!r:.80})",
         )
         for item in error.errors()
     ]

@@ -195,9 +195,9 @@ def test_a_name_that_is_taken(imported: Run, spot_pair: Path, monkeypatch: pytes
 def test_a_pair_that_was_trained_anew_meanwhile(
     imported: Run, spot_pair: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spore_yolo.evaluation import promise
+    from spore_yolo.experiments import calibration_run
 
-    original = promise.choose_promised
+    original = calibration_run.choose_promised
 
     def choose(*arguments: Any) -> Any:
         content = yaml.safe_load((spot_pair / "pair.yaml").read_text())
@@ -205,7 +205,7 @@ def test_a_pair_that_was_trained_anew_meanwhile(
         (spot_pair / "pair.yaml").write_text(yaml.safe_dump(content))
         return original(*arguments)
 
-    monkeypatch.setattr(promise, "choose_promised", choose)
+    monkeypatch.setattr(calibration_run, "choose_promised", choose)
     code, _, err = imported("calibrate", "--pair", spot_pair, "--dataset", "toy", *LITTLE)
     assert code == 1
     assert "the pair was trained anew meanwhile; calibrate it again" in err

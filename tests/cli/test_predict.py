@@ -112,7 +112,7 @@ def test_sources_that_name_nothing(
 def test_a_stop_at_the_first_slide_leaves_nothing(
     spore_yolo: Run, spot_pair: Path, drawn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: BaseException
 ) -> None:
-    from spore_yolo.cli.prediction_parts import SlidePart
+    from spore_yolo.prediction.parts import SlidePart
 
     def write(*arguments: Any) -> None:
         raise fault
@@ -175,16 +175,16 @@ def test_results_are_not_replaced_by_nothing(spore_yolo: Run, spot_pair: Path, d
 
 def say_scale(monkeypatch: pytest.MonkeyPatch, of: Callable[[Path], float | None]) -> None:
     """Lets files say their scale."""
-    from spore_yolo.inference import slides
+    from spore_yolo.prediction import running
 
-    original = slides.open_slide
+    original = running.open_slide
 
     def open_slide(path: Path, **options: Any) -> Any:
         slide = original(path, **options)
         slide.um_per_px = of(path)
         return slide
 
-    monkeypatch.setattr(slides, "open_slide", open_slide)
+    monkeypatch.setattr(running, "open_slide", open_slide)
 
 
 def change_manifest(folder: Path, **changes: Any) -> None:
@@ -351,9 +351,9 @@ def test_no_images_means_neither_marked_slides_nor_contact_sheets(
 def test_what_has_no_place_is_told(
     spore_yolo: Run, spot_pair: Path, drawn: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spore_yolo.cli import prediction_summary
     from spore_yolo.inference import contact_sheet
     from spore_yolo.labels import workbook
+    from spore_yolo.prediction import summary as prediction_summary
 
     monkeypatch.setattr(contact_sheet, "CROPS_A_SHEET", 10)
     monkeypatch.setattr(workbook, "EXCEL_ROWS", 52)

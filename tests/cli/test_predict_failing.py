@@ -143,11 +143,11 @@ def test_slides_that_failed_are_tried_again_on_resume(
     shutil.move(tmp_path / "good.png", good)
 
     opened: list[str] = []
-    from spore_yolo.inference import slides
+    from spore_yolo.prediction import running
 
-    original = slides.open_slide
+    original = running.open_slide
     monkeypatch.setattr(
-        slides, "open_slide", lambda path, **options: (opened.append(path.name), original(path, **options))[1]
+        running, "open_slide", lambda path, **options: (opened.append(path.name), original(path, **options))[1]
     )
     code, _, err = spore_yolo(*base, "found", "--resume")
     assert code == 0, err
@@ -185,8 +185,8 @@ def test_whatever_goes_wrong_while_a_slide_is_read_costs_that_slide_alone(
     reason: str,
     late: bool,
 ) -> None:
-    from spore_yolo.cli import prediction_slide
     from spore_yolo.inference.pair import Pair
+    from spore_yolo.prediction import slide as prediction_slide
 
     owner, name = (prediction_slide, "marked_jpeg") if late else (Pair, "candidates")
     original = getattr(owner, name)

@@ -15,7 +15,8 @@ import pandas as pd
 import pytest
 import yaml
 
-from spore_yolo.cli import prediction_parts, prediction_slide
+from spore_yolo.prediction import parts as prediction_parts
+from spore_yolo.prediction import slide as prediction_slide
 from tests.cli.predicted import results
 from tests.conftest import draw_slides
 

@@ -104,7 +104,7 @@ def test_resume_takes_no_other_options(imported: Run) -> None:
 @pytest.fixture
 def stand_in(monkeypatch: pytest.MonkeyPatch, untrained_checkpoint: Path, spot_detector: None) -> list[Any]:
     """In place of the training a detector that finds dark spots; notes the settings that it was given."""
-    from spore_yolo.cli import detector_run
+    from spore_yolo.experiments import detector_run
     from spore_yolo.training.detector import TrainedDetector
 
     seen: list[Any] = []
@@ -147,7 +147,8 @@ def test_a_detector_becomes_a_pair(imported: Run, stand_in: list[Any], tmp_path:
 
 
 def test_what_a_run_was_begun_with_comes_back(imported: Run, stand_in: list[Any], tmp_path: Path) -> None:
-    from spore_yolo.cli.detector_run import DetectorOptions, read_options
+    from spore_yolo.experiments.detector_run import read_options
+    from spore_yolo.experiments.options import DetectorOptions
 
     options = ["--one-class", "--tile-size", "96", "--weights", "scratch", "--minutes", "2", "mosaic=0.5"]
     assert imported("train-detector", "--dataset", "toy", *options)[0] == 0
@@ -167,8 +168,8 @@ def test_what_a_run_was_begun_with_comes_back(imported: Run, stand_in: list[Any]
     ],
 )
 def test_which_nms_threshold_is_taken(recalls: list[float], reached: list[bool], place: int) -> None:
-    from spore_yolo.cli.detector_run import lowest_of_the_best
     from spore_yolo.evaluation.operating_point import ChosenPoint
+    from spore_yolo.experiments.detector_run import lowest_of_the_best
 
     points = [ChosenPoint(0.3, recall, 0.8, ok) for recall, ok in zip(recalls, reached, strict=True)]
     assert lowest_of_the_best(points) == place

@@ -19,14 +19,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spore_yolo.cli.looking import Caps
 from spore_yolo.cli.main import main
-from spore_yolo.cli.remembering import features_of, look_once
 from spore_yolo.dataset.store import load_dataset
+from spore_yolo.experiments.remembering import features_of, look_once
 from spore_yolo.inference.manifest import ClassifierPart, OperatingPoint, read_manifest
 from spore_yolo.inference.pair import write_pair
 from spore_yolo.labels.table import COORDINATES
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
+from spore_yolo.prediction.looking import Caps
 from tests.conftest import Drawn, draw_slides, spot_manifest
 from tests.slow.chromium import Chromium, find_chromium
 
@@ -75,7 +75,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
         patch.chdir(root)
         pair = SimpleNamespace(manifest=manifest, classifier=seen)
         patch.setattr("spore_yolo.inference.pair.load", lambda *_: pair)
-        patch.setattr("spore_yolo.cli.looking.look_at", lambda *_: (found_by_a_good_pair(drawn), Caps(0.5)))
+        patch.setattr("spore_yolo.prediction.looking.look_at", lambda *_: (found_by_a_good_pair(drawn), Caps(0.5)))
         assert main(["import", "toy", "--images", "slides", "--labels", "labels.csv", "--format", "csv"]) == 0
         dataset = load_dataset("toy", Path("datasets.yaml"))
         looked = look_once(Path("pair"), read_manifest(Path("pair")), dataset, dataset.images, "all", None)

@@ -13,10 +13,6 @@ from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from spore_yolo.cli.looking import Caps, joined
-from spore_yolo.cli.prediction_parts import SlidePart
-from spore_yolo.cli.prediction_scale import Scale, scale_notes
-from spore_yolo.cli.prediction_summary import Failure, Summary
 from spore_yolo.files.images import ImageSize
 from spore_yolo.files.provenance import code_commit, package_versions
 from spore_yolo.inference.contact_sheet import ContactSheets
@@ -26,6 +22,10 @@ from spore_yolo.labels.writers import write_labels
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS, write_csv, written
 from spore_yolo.labels.writers.names import safe_names
 from spore_yolo.labels.writers.yolo import yolo_text
+from spore_yolo.prediction.looking import Caps, joined
+from spore_yolo.prediction.parts import SlidePart
+from spore_yolo.prediction.scale import Scale, scale_notes
+from spore_yolo.prediction.summary import Failure, Summary
 
 if TYPE_CHECKING:
     from spore_yolo.inference.manifest import OperatingPoint

@@ -34,7 +34,7 @@ class Trainings:
 @pytest.fixture
 def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     """In place of a training an untrained checkpoint with as many classes as there are folders."""
-    from spore_yolo.cli import classifier_run
+    from spore_yolo.experiments import classifier_run
     from spore_yolo.inference.ultralytics_setup import import_ultralytics
     from spore_yolo.training.classifier import TrainedClassifier
 

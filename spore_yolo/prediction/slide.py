@@ -10,15 +10,15 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spore_yolo.cli.looking import candidates_table
-from spore_yolo.cli.prediction_parts import FileMark, SlidePart
-from spore_yolo.cli.prediction_scale import scale_of
 from spore_yolo.files.images import ImageSize
 from spore_yolo.inference.contact_sheet import BestScores, Crop, cut, windows_round
 from spore_yolo.inference.drawing import marked_jpeg
 from spore_yolo.inference.measuring import Measurement, measure
 from spore_yolo.inference.windows import read_windows
 from spore_yolo.labels.table import COORDINATES
+from spore_yolo.prediction.looking import candidates_table
+from spore_yolo.prediction.parts import FileMark, SlidePart
+from spore_yolo.prediction.scale import scale_of
 
 if TYPE_CHECKING:
     from spore_yolo.inference.manifest import OperatingPoint

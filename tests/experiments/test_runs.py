@@ -8,9 +8,16 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from spore_yolo.cli.runs import check_same_dataset, in_place_of, made, seen_images, um_per_px, validation_figures
 from spore_yolo.dataset.store import IMAGE_COLUMNS, Dataset
 from spore_yolo.evaluation.intervals import figure
+from spore_yolo.experiments.runs import (
+    check_same_dataset,
+    in_place_of,
+    made,
+    seen_images,
+    um_per_px,
+    validation_figures,
+)
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.labels.table import boxes_table
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shutil
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,6 @@ import numpy.typing as npt
 import pandas as pd
 from tabulate import tabulate
 
-from spore_yolo.cli.crop_mining import Material, mine_material
-from spore_yolo.cli.looking import joined
-from spore_yolo.cli.runs import made, seen_images, validation_figures
 from spore_yolo.dataset.crops import (
     CropFolder,
     write_crops,
@@ -26,6 +23,9 @@ from spore_yolo.evaluation.metrics import metrics_text
 from spore_yolo.evaluation.operating_point import MIN_PRECISION
 from spore_yolo.evaluation.pair_point import ChosenPairPoint, choose_pair_point
 from spore_yolo.evaluation.report import evaluate_candidates
+from spore_yolo.experiments.crop_mining import Material, mine_material
+from spore_yolo.experiments.options import ClassifierOptions
+from spore_yolo.experiments.runs import made, seen_images, validation_figures
 from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.hashes import sha256_file
@@ -36,10 +36,10 @@ from spore_yolo.inference.crops import crop_windows, cut_crops
 from spore_yolo.inference.manifest import DEBRIS, ClassifierPart, PairManifest
 from spore_yolo.inference.pair import TRAINED_ON, Pair, load, pair_folder, write_pair
 from spore_yolo.labels.table import COORDINATES
+from spore_yolo.prediction.looking import joined
 from spore_yolo.training.checkpoint import finish_checkpoint
 from spore_yolo.training.classifier import (
     STRIDE,
-    ClassifierSettings,
     TrainedClassifier,
     check_settings,
     train_classifier,
@@ -69,38 +69,6 @@ TRY_DRAWN = 2_000
 
 Floats = npt.NDArray[np.float64]
 Ints = npt.NDArray[np.int64]
-
-
-@dataclass(frozen=True)
-class ClassifierOptions:
-    """What the user asked for; see ``spore-yolo train-classifier --help``."""
-
-    dataset: str
-    datasets: Path = Path("datasets.yaml")
-    model: str = "yolov8n-cls"
-    weights: str | None = None
-    epochs: int = 30
-    minutes: float | None = None
-    margin: float | None = None
-    crop_size: int | None = None
-    batch: int = 64
-    device: str | None = None
-    seed: int = 0
-    ultralytics: dict[str, Any] = field(default_factory=dict)
-
-    def training(self, crop_size: int) -> ClassifierSettings:
-        """The part that the training needs."""
-        return ClassifierSettings(
-            model=self.model,
-            weights=self.weights,
-            crop_size=crop_size,
-            epochs=self.epochs,
-            minutes=self.minutes,
-            batch=self.batch,
-            device=self.device,
-            seed=self.seed,
-            extra=self.ultralytics,
-        )
 
 
 @dataclass(frozen=True)

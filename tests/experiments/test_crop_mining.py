@@ -9,8 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from spore_yolo.cli.crop_mining import Material, mine_material
 from spore_yolo.dataset.store import load_dataset
+from spore_yolo.experiments.crop_mining import Material, mine_material
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.inference.detector import Detector
 from spore_yolo.inference.manifest import DEBRIS

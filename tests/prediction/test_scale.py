@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from spore_yolo.cli.prediction_scale import Scale, scale_notes, scale_of
+from spore_yolo.prediction.scale import Scale, scale_notes, scale_of
 
 
 @pytest.mark.parametrize(

@@ -12,10 +12,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from spore_yolo.cli import looking
-from spore_yolo.cli.remembering import FEATURES, LOOKED, Looked, features_of, look_once
 from spore_yolo.dataset.store import load_dataset
 from spore_yolo.evaluation.traits import sharpness_of
+from spore_yolo.experiments.remembering import FEATURES, LOOKED, Looked, features_of, look_once
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.images import read_image
 from spore_yolo.inference.classifier import Classifier
@@ -23,6 +22,7 @@ from spore_yolo.inference.crops import cut_crops
 from spore_yolo.inference.manifest import read_manifest
 from spore_yolo.inference.pair import load
 from spore_yolo.labels.table import COORDINATES
+from spore_yolo.prediction import looking
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -144,7 +144,7 @@ def test_an_interrupted_look_leaves_nothing(
     def stopped(*_: Any) -> Any:
         raise KeyboardInterrupt
 
-    monkeypatch.setattr("spore_yolo.cli.remembering.copies_for_browser", stopped)
+    monkeypatch.setattr("spore_yolo.experiments.remembering.copies_for_browser", stopped)
     with pytest.raises(KeyboardInterrupt):
         look(spot_pair)
     assert list((spot_pair.parent / "browse").iterdir()) == []
@@ -297,7 +297,7 @@ def test_damaged_features_are_seen_anew(
 def test_what_older_versions_kept_is_looked_at_anew(
     look: Callable[..., Looked], spot_pair: Path, looks: list[int], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("spore_yolo.cli.remembering.FORM", 1)
+    monkeypatch.setattr("spore_yolo.experiments.remembering.FORM", 1)
     look(spot_pair)
     monkeypatch.undo()
     assert look(spot_pair).since is None

@@ -6,7 +6,7 @@ import json
 import math
 import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +14,21 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from spore_yolo.cli.looking import joined, proposals_table
-from spore_yolo.cli.runs import check_same_dataset, in_place_of, made, seen_images, um_per_px, validation_figures
 from spore_yolo.dataset.store import Dataset, load_dataset
 from spore_yolo.dataset.tiles import TileFolder, TileSettings, cut_tiles
 from spore_yolo.evaluation.metrics import metrics_text
 from spore_yolo.evaluation.operating_point import MIN_PRECISION, ChosenPoint, choose_point, curve_of
 from spore_yolo.evaluation.report import evaluate_candidates
 from spore_yolo.evaluation.scoring import SPORE, merged_to_spore, score_candidates
+from spore_yolo.experiments.options import DetectorOptions
+from spore_yolo.experiments.runs import (
+    check_same_dataset,
+    in_place_of,
+    made,
+    seen_images,
+    um_per_px,
+    validation_figures,
+)
 from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.images import read_image
@@ -30,11 +37,11 @@ from spore_yolo.inference.manifest import PAIR_VERSION, DetectorPart, OperatingP
 from spore_yolo.inference.pair import write_pair
 from spore_yolo.inference.tiling import TilingSettings, overlap_for
 from spore_yolo.labels.table import COORDINATES
+from spore_yolo.prediction.looking import joined, proposals_table
 from spore_yolo.training.checkpoint import finish_checkpoint
 from spore_yolo.training.detector import (
     STRIDE,
     TrainedDetector,
-    TrainingSettings,
     check_settings,
     train_detector,
 )
@@ -51,41 +58,6 @@ Of equally good ones the first is taken, which is Ultralytics' own default.
 MIN_CAP = 300
 CAP_FACTOR = 5
 """A tile may give so many times the candidates that the fullest training tile has boxes; weak doubles are many."""
-
-
-@dataclass(frozen=True)
-class DetectorOptions:
-    """What the user asked for; see ``spore-yolo train-detector --help``."""
-
-    dataset: str
-    datasets: Path = Path("datasets.yaml")
-    model: str = "yolov8n"
-    weights: str | None = None
-    epochs: int = 100
-    minutes: float | None = None
-    tile_size: int = 640
-    scale: float = 1.0
-    one_class: bool = False
-    empty_share: float = 0.1
-    nms_iou: float | None = None
-    batch: int = 8
-    device: str | None = None
-    seed: int = 0
-    ultralytics: dict[str, Any] = field(default_factory=dict)
-
-    def training(self) -> TrainingSettings:
-        """The part that the training needs."""
-        return TrainingSettings(
-            self.model,
-            self.weights,
-            self.tile_size,
-            self.epochs,
-            self.minutes,
-            self.batch,
-            self.device,
-            self.seed,
-            self.ultralytics,
-        )
 
 
 def read_options(folder: Path) -> DetectorOptions:

@@ -166,7 +166,7 @@ def test_what_is_given_is_not_tried(
     ],
 )
 def test_sizes_worth_a_try(sides: list[int], margin: float, expected: list[int]) -> None:
-    from spore_yolo.cli.classifier_run import usual_crop_sizes
+    from spore_yolo.experiments.classifier_run import usual_crop_sizes
 
     boxes = pd.DataFrame([(10, 10, 10 + side, 10 + side // 2) for side in sides], columns=COORDINATES)
     assert usual_crop_sizes(boxes, margin) == expected
@@ -206,7 +206,7 @@ def test_a_classifier_alone(toy: Run, trainings: Any, counts: Counts, tmp_path: 
 def test_nothing_of_a_failed_training_stands_in_the_way(
     toy: Run, trainings: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spore_yolo.cli import classifier_run
+    from spore_yolo.experiments import classifier_run
     from spore_yolo.files.errors import UsageError
 
     def refuse(*arguments: object, **options: object) -> None:
@@ -224,7 +224,7 @@ def test_nothing_of_a_failed_training_stands_in_the_way(
 def test_a_failed_training_leaves_the_pair_as_it_was(
     toy: Run, detector_run: Path, trainings: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spore_yolo.cli import classifier_run
+    from spore_yolo.experiments import classifier_run
 
     before = {path.name: sha256_file(path) for path in (detector_run / "pair").iterdir()}
 

@@ -10,7 +10,6 @@ import pandas as pd
 from tabulate import tabulate
 from tqdm import tqdm
 
-from spore_yolo.cli.looking import joined, proposals_table
 from spore_yolo.dataset.crops import detected_crops, labelled_crops, training_crops
 from spore_yolo.dataset.store import Dataset
 from spore_yolo.evaluation.crops import LEAST_SCORE
@@ -19,6 +18,7 @@ from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.images import read_image
 from spore_yolo.inference.manifest import DEBRIS
 from spore_yolo.inference.pair import Pair, tiling_of
+from spore_yolo.prediction.looking import joined, proposals_table
 
 VARIANTS = 3
 """So many exported variants of one source are looked at: more of them show the same spores once more."""

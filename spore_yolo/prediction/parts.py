@@ -16,13 +16,13 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from spore_yolo.cli.prediction_scale import Scale
 from spore_yolo.files.atomic import atomic_file, write_text
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.hashes import sha256_text
 from spore_yolo.files.images import ImageSize
 from spore_yolo.inference.contact_sheet import Crop
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS
+from spore_yolo.prediction.scale import Scale
 
 FORM = 1
 """Counts up when what is kept changes its form."""

@@ -164,8 +164,8 @@ def _place(folder: Path, name: str, key: str) -> Path:
 
 
 def _look(place: Path, key: str, folder: Path, dataset: Dataset, images: pd.DataFrame, device: str | None) -> None:
-    from spore_yolo.cli.looking import look_at
     from spore_yolo.inference.pair import load
+    from spore_yolo.prediction.looking import look_at
 
     pair = load(folder, device)
     slides = [(image, dataset.path_of(image)) for image in images["image"]]

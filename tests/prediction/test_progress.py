@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from spore_yolo.cli import prediction_progress
-from spore_yolo.cli.prediction_progress import LookingBar
+from spore_yolo.prediction import progress as prediction_progress
+from spore_yolo.prediction.progress import LookingBar
 
 
 @pytest.fixture

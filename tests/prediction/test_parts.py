@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from spore_yolo.cli.prediction_output import PredictionOutput
-from spore_yolo.cli.prediction_parts import FileMark, SlidePart, UnfinishedRun
-from spore_yolo.cli.prediction_scale import Scale
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.images import ImageSize
 from spore_yolo.inference.contact_sheet import Crop
 from spore_yolo.inference.manifest import OperatingPoint
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS
+from spore_yolo.prediction.output import PredictionOutput
+from spore_yolo.prediction.parts import FileMark, SlidePart, UnfinishedRun
+from spore_yolo.prediction.scale import Scale
 from tests.conftest import spot_manifest
 
 NUMBERS = [name for name in CANDIDATE_COLUMNS + MEASURE_COLUMNS[:3] if name not in ("slide", "class", "detector_class")]

@@ -1,0 +1,344 @@
+"""``pipeline.yaml`` and ``predict_pipeline.yaml``: what the flows do. Every error of a file is told at once."""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import fields
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+
+from spore_yolo.experiments.options import ClassifierOptions, DetectorOptions
+from spore_yolo.experiments.tracking import TrackingSettings
+from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
+from spore_yolo.files.structured import parse_yaml, problems_of, read_yaml
+from spore_yolo.labels.formats import AUTO, LABEL_FORMATS
+from spore_yolo.pipeline.machines import FlowConfiguration, Form
+
+TRAINING_FILE, PREDICTION_FILE = Path("pipeline.yaml"), Path("predict_pipeline.yaml")
+
+Share = Annotated[float, Field(gt=0, lt=1)]
+
+FROM_FLOW = ("dataset", "datasets", "seed")
+"""Options of a training that the flow gives: a recipe is used with any dataset and any seed."""
+
+
+def _options_form(options: type, name: str) -> type[Form]:
+    """The options of a train command as a form, with the same names, types and defaults."""
+    from typing import get_type_hints
+
+    types = get_type_hints(options)
+    defaults = {one.name: one for one in fields(options) if one.name not in FROM_FLOW}
+    parts: dict[str, Any] = {
+        key: (types[key], Field(default_factory=one.default_factory) if callable(one.default_factory) else one.default)
+        for key, one in defaults.items()
+    }
+    return create_model(name, __base__=Form, **parts)
+
+
+DetectorRecipe = _options_form(DetectorOptions, "DetectorRecipe")
+ClassifierRecipe = _options_form(ClassifierOptions, "ClassifierRecipe")
+
+
+class Recipe(Form):
+    """How a pair is made: the options of ``train-detector`` and of ``train-classifier``.
+
+    Attributes:
+        detector, classifier: Those that differ from the commands' defaults.
+    """
+
+    detector: DetectorRecipe = DetectorRecipe()  # type: ignore[valid-type]
+    classifier: ClassifierRecipe = ClassifierRecipe()  # type: ignore[valid-type]
+
+    def detector_options(self, dataset: str, datasets: Path, seed: int) -> DetectorOptions:
+        """What the detector is trained with."""
+        return DetectorOptions(dataset=dataset, datasets=datasets, seed=seed, **self.detector.model_dump())
+
+    def classifier_options(self, dataset: str, datasets: Path, seed: int) -> ClassifierOptions:
+        """What the classifier is trained with."""
+        return ClassifierOptions(dataset=dataset, datasets=datasets, seed=seed, **self.classifier.model_dump())
+
+
+class Sample(Form):
+    """The built-in sample, see ``spore-yolo sample``.
+
+    Attributes:
+        fields: How many fields are drawn.
+        seed: The same seed draws the same files.
+    """
+
+    fields: Annotated[int, Field(ge=10)] = 60
+    seed: Annotated[int, Field(ge=0)] = 0
+
+
+class Data(Form):
+    """Where slides and labels come from, and how they are imported; see ``spore-yolo import --help``.
+
+    Attributes:
+        sample: Draw the built-in sample, in place of ``images`` and ``labels``.
+        images, labels: Folder or address of the slides; labels, likewise.
+        version: The version of ``images`` that must lie there, by its content hashes; ``None``: what lies there now.
+        format, group_by, split, seed, classes, columns, point_size, targets, um_per_px, skip_bad, allow: As for import.
+        licence, source: What the register says of the data.
+    """
+
+    sample: Sample | None = None
+    images: str | None = None
+    labels: str | None = None
+    version: str | None = None
+    format: str = AUTO
+    group_by: str | None = None
+    split: str = "60,20,20"
+    seed: int = 0
+    classes: str | None = None
+    columns: dict[str, str] = Field(default_factory=dict)
+    point_size: Annotated[float, Field(gt=0)] | None = None
+    targets: list[str] = Field(default_factory=list)
+    um_per_px: Annotated[float, Field(gt=0)] | None = None
+    skip_bad: bool = False
+    allow: list[str] = Field(default_factory=list)
+    licence: str | None = None
+    source: str | None = None
+
+    @field_validator("format")
+    @classmethod
+    def _is_known(cls, name: str) -> str:
+        known = (AUTO, *LABEL_FORMATS)
+        if name not in known:
+            raise ValueError(f"expected one of {', '.join(known)}")
+        return name
+
+    @model_validator(mode="after")
+    def _says_where(self) -> Data:
+        if self.sample is None and (self.images is None or self.labels is None):
+            raise ValueError("expected images and labels, or sample")
+        if self.sample is not None and (self.images, self.labels, self.version) != (None, None, None):
+            raise ValueError("expected either sample, or images and labels, found both")
+        return self
+
+
+class Calibration(Form):
+    """The recall to promise, see ``spore-yolo calibrate --help``.
+
+    Attributes:
+        recall: The recall, averaged over groups.
+        confidence: How often such a promise is kept.
+    """
+
+    recall: Share = 0.95
+    confidence: Share = 0.9
+
+
+class Evaluation(Form):
+    """What is measured, see ``spore-yolo evaluate --help``.
+
+    Attributes:
+        split: On which split.
+        iou: Least IoU of a match.
+    """
+
+    split: Literal["val", "test"] = "test"
+    iou: Annotated[float, Field(gt=0, le=1)] = 0.5
+
+
+TRAINING_STEPS = (
+    "start",
+    "load",
+    "check",
+    "split",
+    "train_detector",
+    "mine_crops",
+    "train_classifier",
+    "calibrate",
+    "evaluate",
+    "join",
+    "end",
+)
+
+
+class TrainingConfiguration(FlowConfiguration):
+    """``pipeline.yaml``.
+
+    Attributes:
+        data: Where slides and labels come from.
+        dataset: The dataset's name in the register; ``None``: ``name``.
+        datasets: The register; may be an ``s3://`` address, as the next two.
+        imports: Folder of all imports.
+        runs: Folder of all runs.
+        recipes: How pairs are made, by name; each may also be the path of a YAML file.
+        seeds: Each recipe is trained once with each.
+        calibration: What is promised; ``None``: nothing.
+        evaluation: What is measured.
+        tracking: Where figures go besides the run's folder; ``None``: nowhere.
+        device: As torch takes it (``cpu``, ``0``); ``None`` chooses.
+    """
+
+    data: Data
+    dataset: str | None = None
+    datasets: str = "datasets.yaml"
+    imports: str = "data"
+    runs: str = "runs"
+    recipes: Annotated[dict[str, Recipe], Field(min_length=1, default_factory=lambda: {"standard": Recipe()})]
+    seeds: Annotated[list[int], Field(min_length=1, default_factory=lambda: [0])]
+    calibration: Calibration | None = Calibration()
+    evaluation: Evaluation = Evaluation()
+    tracking: TrackingSettings | None = TrackingSettings()
+    device: str | None = None
+
+    @field_validator("recipes", mode="before")
+    @classmethod
+    def _reads_files(cls, recipes: Any) -> Any:
+        """Puts the content of a recipe's file in its place, so that other machines need no file."""
+        if not isinstance(recipes, dict):
+            return recipes
+        read = {}
+        for name, recipe in recipes.items():
+            try:
+                read[name] = read_yaml(Path(recipe)) if isinstance(recipe, str) else recipe
+            except SporeYoloError as error:
+                raise ValueError(f"{name}: {error}") from None
+        return read
+
+    @field_validator("seeds")
+    @classmethod
+    def _differ(cls, seeds: list[int]) -> list[int]:
+        if len(set(seeds)) < len(seeds):
+            raise ValueError("expected each seed once")
+        return seeds
+
+    @classmethod
+    def steps(cls) -> tuple[str, ...]:
+        """The names of the flow's steps."""
+        return TRAINING_STEPS
+
+    @classmethod
+    def catchable(cls) -> tuple[str, ...]:
+        """The steps of a branch: other recipes and seeds go on without it."""
+        return ("train_detector", "mine_crops", "train_classifier", "calibrate", "evaluate")
+
+
+class PredictionConfiguration(FlowConfiguration):
+    """``predict_pipeline.yaml``; see ``spore-yolo predict --help`` for what decides on the results.
+
+    Attributes:
+        pair: The pair's folder or address.
+        slides: Files, folders, globs or addresses of the slides.
+        output: Folder or address for the results.
+        shards: Into how many parts the slides are dealt, each a task of its own.
+        operating_point, at, um_per_px, resample, z, images, backend, batch_size, skip_empty, device: As for predict.
+        price_per_hour: What a machine costs an hour, for the estimate; ``None``: no costs are estimated.
+        currency: What ``price_per_hour`` is stated in.
+        most_cost: The flow does not begin where the estimate is above this; ``None``: no limit.
+    """
+
+    pair: str
+    slides: Annotated[list[str], Field(min_length=1)]
+    output: str
+    shards: Annotated[int, Field(ge=1, le=1000)] = 4
+    operating_point: str | None = None
+    at: Annotated[float, Field(ge=0.01, le=1)] | None = None
+    um_per_px: Annotated[float, Field(gt=0)] | None = None
+    resample: bool = True
+    z: Literal["best", "max-contrast"] | Annotated[int, Field(ge=1)] = "best"
+    images: bool = True
+    backend: str = "auto"
+    batch_size: Annotated[int, Field(ge=1)] | None = None
+    skip_empty: bool = False
+    device: str | None = None
+    price_per_hour: Annotated[float, Field(ge=0)] | None = None
+    currency: str = "USD"
+    most_cost: Annotated[float, Field(gt=0)] | None = None
+
+    @field_validator("slides", mode="before")
+    @classmethod
+    def _may_be_one(cls, slides: Any) -> Any:
+        return [slides] if isinstance(slides, str) else slides
+
+    @classmethod
+    def steps(cls) -> tuple[str, ...]:
+        """The names of the flow's steps."""
+        return ("start", "predict_shard", "join", "end")
+
+    @classmethod
+    def catchable(cls) -> tuple[str, ...]:
+        """The shards: the others' results are written without one that failed for good."""
+        return ("predict_shard",)
+
+
+Configuration = TypeVar("Configuration", bound=FlowConfiguration)
+
+
+def read_configuration(text: str, form: type[Configuration], path: Path) -> Configuration:
+    """Reads a configuration.
+
+    Args:
+        text: Content of the file.
+        form: What it must be.
+        path: The file, for messages.
+
+    Raises:
+        InputProblems: It is not; every wrong field is named.
+    """
+    content = parse_yaml(path, text)
+    try:
+        return form.model_validate(content)
+    except ValidationError as error:
+        raise InputProblems(f"{path} does not have the expected form:", _with_lines(error, path, text)) from None
+
+
+def _with_lines(error: ValidationError, path: Path, text: str) -> list[Problem]:
+    """The problems, each with the line of its field, or of the closest part of the file that is there."""
+    import yaml
+
+    root = yaml.compose(text, Loader=yaml.SafeLoader)
+    problems = []
+    for item, problem in zip(error.errors(), problems_of(error, path), strict=True):
+        problems.append(Problem(path, _line_of(root, item["loc"]), problem.message))
+    return problems
+
+
+def _line_of(node: Any, place: tuple[int | str, ...]) -> int | None:
+    import yaml
+
+    line = None
+    for part in place:
+        if isinstance(node, yaml.MappingNode):
+            found = [(key, value) for key, value in node.value if key.value == str(part)]
+            if not found:
+                break
+            line, node = found[0][0].start_mark.line + 1, found[0][1]
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            node = node.value[part]
+            line = node.start_mark.line + 1
+        else:
+            break
+    return line
+
+
+def parse_training(text: str) -> dict[str, Any]:
+    """What Metaflow calls to read ``pipeline.yaml``."""
+    return _for_metaflow(text, TrainingConfiguration, TRAINING_FILE)
+
+
+def parse_prediction(text: str) -> dict[str, Any]:
+    """What Metaflow calls to read ``predict_pipeline.yaml``."""
+    return _for_metaflow(text, PredictionConfiguration, PREDICTION_FILE)
+
+
+def _for_metaflow(text: str, form: type[FlowConfiguration], default: Path) -> dict[str, Any]:
+    """The configuration as plain values; a wrong one ends the program before Metaflow begins."""
+    try:
+        return read_configuration(text, form, _named_file(default)).model_dump(mode="json")
+    except SporeYoloError as error:
+        print(f"spore-yolo: error: {error}", file=sys.stderr)
+        raise SystemExit(UsageError.exit_code) from None
+
+
+def _named_file(default: Path) -> Path:
+    """The file that ``--config config FILE`` named on the command line; Metaflow hands on its content alone."""
+    words = sys.argv
+    for place, word in enumerate(words[:-2]):
+        if word == "--config" and words[place + 1] == "config":
+            return Path(words[place + 2])
+    return default
