@@ -13,7 +13,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-pytest_plugins = ["tests.toy_runs"]
+pytest_plugins = ["tests.lake_server", "tests.toy_runs"]
+
+# Nothing is tracked unless a test asks for it: making a store takes seconds.
+os.environ["SPORE_YOLO_TRACKING"] = "none"
 
 # A busy machine is slow at times, and a check that lands changes must give the same answer twice.
 hypothesis.settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)

@@ -44,7 +44,7 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
 
     seen = Trainings()
 
-    def train(settings: Any, crops: Any, folder: Path, quiet: bool = False) -> TrainedClassifier:
+    def train(settings: Any, crops: Any, folder: Path, quiet: bool = False, **_: Any) -> TrainedClassifier:
         folders = sorted(path for path in (crops.path / "train").iterdir() if path.is_dir())
         seen.settings.append(settings)
         seen.crops.append({path.name: len(list(path.iterdir())) for path in folders})

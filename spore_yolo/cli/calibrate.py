@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 
 from spore_yolo.cli.options import Commands, add_command, add_pair, add_register, chosen_pair, inner_share
+from spore_yolo.cli.tracking_options import add_tracking, chosen_tracking
 
 EXAMPLES = """\
   spore-yolo calibrate --run runs/rust --dataset rust
@@ -21,7 +22,7 @@ def add_parser(commands: Commands) -> None:
         "Choose thresholds that promise a recall with a stated confidence, on groups that nothing else was chosen on.",
         EXAMPLES,
     )
-    add_pair(parser)
+    add_pair(parser, writes=True)
     parser.add_argument("--dataset", help="the dataset's name; without it the registered ones are listed")
     parser.add_argument(
         "--recall", type=inner_share, default=0.95, help="the recall to promise, averaged over groups (%(default)s)"
@@ -34,6 +35,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--force", action="store_true", help="replace a stored operating point of that name")
     parser.add_argument("--device", help="cpu, 0, mps (default: a GPU where there is one)")
     add_register(parser)
+    add_tracking(parser)
     parser.set_defaults(run=run)
 
 
@@ -52,5 +54,6 @@ def run(arguments: argparse.Namespace) -> None:
             name=arguments.name,
             force=arguments.force,
             device=arguments.device,
-        )
+        ),
+        chosen_tracking(arguments, arguments.training_run),
     )

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spore_yolo.cli.lake_places import readable, readable_text, writable, writable_text
 from spore_yolo.cli.options import Commands, add_command, add_register, positive
 from spore_yolo.labels.formats import AUTO, LABEL_FORMATS
 
@@ -30,11 +31,15 @@ def add_parser(commands: Commands) -> None:
     """Adds the command to the program."""
     parser = add_command(commands, "check", "Find what is wrong with labels, images and splits.", EXAMPLES)
     parser.add_argument(
-        "name", nargs="?", metavar="NAME|PATH", help="a registered dataset; or a label file, or folder of label files"
+        "name",
+        nargs="?",
+        type=readable_text,
+        metavar="NAME|PATH",
+        help="a registered dataset; or a label file, or folder of label files",
     )
     parser.add_argument(
         "--images",
-        type=Path,
+        type=readable,
         metavar="DIR",
         help="folder of the images of PATH (default: looked for beside the labels)",
     )
@@ -47,17 +52,27 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--point-size", type=positive, metavar="PX", help="side of the box round each point, where labels are points"
     )
-    parser.add_argument("--group-by", metavar="REGEX", help="what a split may not tear apart; as for import")
     parser.add_argument(
-        "--split", type=Path, metavar="FILE.csv", help="image,split (default: folders train, val, test, or data.yaml)"
+        "--group-by", type=readable_text, metavar="REGEX", help="what a split may not tear apart; as for import"
+    )
+    parser.add_argument(
+        "--split",
+        type=readable,
+        metavar="FILE.csv",
+        help="image,split (default: folders train, val, test, or data.yaml)",
     )
     parser.add_argument("--fast", action="store_true", help="leave out the checks that decode images")
     parser.add_argument("--select", default="", metavar="CODES", help="only these checks, as in SPR013,SPR018")
     parser.add_argument("--ignore", default="", metavar="CODES", help="all checks but these")
-    parser.add_argument("--fix", type=Path, metavar="OUT", help="mend what needs no guess, into this new folder")
+    parser.add_argument("--fix", type=writable, metavar="OUT", help="mend what needs no guess, into this new folder")
     parser.add_argument("--force", action="store_true", help="replace what an earlier --fix wrote there")
     parser.add_argument(
-        "--json", nargs="?", const="-", metavar="FILE", help="findings as JSON, to a file or in place of the text"
+        "--json",
+        nargs="?",
+        const="-",
+        type=writable_text,
+        metavar="FILE",
+        help="findings as JSON, to a file or in place of the text",
     )
     parser.add_argument("--all", action="store_true", help="print all findings, not the first ten of a code")
     parser.add_argument("--explain", metavar="CODE", help="say what a code means, and check nothing")

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spore_yolo.cli.lake_places import readable, writable
 from spore_yolo.cli.options import Commands, add_command
 
 if TYPE_CHECKING:
@@ -42,7 +43,7 @@ def add_parser(commands: Commands) -> None:
         commands, "compare", "Say where runs differ that were evaluated on the same slides, and how surely.", EXAMPLES
     )
     parser.add_argument(
-        "runs", nargs="+", type=Path, metavar="RUN", help="an evaluation's folder, or that of a run or pair"
+        "runs", nargs="+", type=readable, metavar="RUN", help="an evaluation's folder, or that of a run or pair"
     )
     parser.add_argument("--dataset", help="which evaluation, where a RUN has several")
     parser.add_argument(
@@ -57,7 +58,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--baseline", metavar="NAME", help="what the others are compared with (default: the first RUN)")
     parser.add_argument("--per-class", action="store_true", help="all classes and figures, not the summary alone")
     parser.add_argument("--slides", action="store_true", help="the ten slides on which the misses differ most")
-    parser.add_argument("--output", type=Path, metavar="FILE", help="write everything to a .csv, .json or .md file")
+    parser.add_argument("--output", type=writable, metavar="FILE", help="write everything to a .csv, .json or .md file")
     parser.set_defaults(run=run)
 
 

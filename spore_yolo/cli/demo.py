@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from spore_yolo.cli import evaluate, import_dataset, predict, sample, train_classifier, train_detector
+from spore_yolo.cli.lake_places import writable
 from spore_yolo.cli.options import Commands, add_command, positive, whole_number
 
 EXAMPLES = """\
@@ -25,7 +26,7 @@ def add_parser(commands: Commands) -> None:
         commands, "demo", "Go the whole way on drawn slides, in under ten minutes on two cores.", EXAMPLES
     )
     parser.add_argument(
-        "--output", type=Path, default=Path("demo"), help="folder for everything (default: %(default)s)"
+        "--output", type=writable, default=Path("demo"), help="folder for everything (default: %(default)s)"
     )
     parser.add_argument("--fields", type=whole_number, default=60, help="slides to draw (default: %(default)s)")
     parser.add_argument("--minutes", type=positive, default=4.0, help="training of the detector (default: %(default)g)")

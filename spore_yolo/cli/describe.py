@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spore_yolo.cli.lake_places import writable
 from spore_yolo.cli.options import Commands, add_command, add_register
 
 if TYPE_CHECKING:
@@ -24,7 +25,10 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("name", nargs="?", help="the dataset's name; without it the registered ones are listed")
     parser.add_argument(
-        "--output", type=Path, metavar="DIR", help="also write a page with plots and pictures, describe.html, into DIR"
+        "--output",
+        type=writable,
+        metavar="DIR",
+        help="also write a page with plots and pictures, describe.html, into DIR",
     )
     add_register(parser)
     parser.set_defaults(run=run)

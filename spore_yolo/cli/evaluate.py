@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from spore_yolo.cli import evaluate_predictions
+from spore_yolo.cli.lake_places import writable
 from spore_yolo.cli.options import (
     Commands,
     add_command,
@@ -16,6 +17,7 @@ from spore_yolo.cli.options import (
     chosen_pair,
     overlap,
 )
+from spore_yolo.cli.tracking_options import add_tracking, chosen_tracking
 
 EXAMPLES = """\
   spore-yolo evaluate --run runs/magnaporthe --dataset magnaporthe --split test
@@ -28,7 +30,7 @@ EXAMPLES = """\
 def add_parser(commands: Commands) -> None:
     """Adds the command to the program."""
     parser = add_command(commands, "evaluate", "Measure a pair, or anyone's predictions, on labelled slides.", EXAMPLES)
-    add_pair(parser, required=False)
+    add_pair(parser, required=False, writes=True)
     evaluate_predictions.add_options(parser)
     parser.add_argument("--dataset", help="the dataset's name; without it the registered ones are listed")
     parser.add_argument(
@@ -43,10 +45,11 @@ def add_parser(commands: Commands) -> None:
     )
     parser.add_argument("--iou", type=overlap, default=0.5, help="least IoU of a match (default: %(default)s)")
     parser.add_argument(
-        "--output", type=Path, help="default: RUN/evaluation/DATASET-SPLIT, or PAIR/evaluation/DATASET-SPLIT"
+        "--output", type=writable, help="default: RUN/evaluation/DATASET-SPLIT, or PAIR/evaluation/DATASET-SPLIT"
     )
     parser.add_argument("--device", help="cpu, 0, mps (default: a GPU where there is one)")
     add_register(parser)
+    add_tracking(parser)
     parser.set_defaults(run=run)
 
 
@@ -62,12 +65,13 @@ def run(arguments: argparse.Namespace) -> None:
         foreign = [name for name in evaluate_predictions.OPTIONS if getattr(arguments, name)]
         if foreign:
             raise UsageError(f"--{foreign[0].replace('_', '-')}: goes with --predictions, not with a pair")
+    tracking = chosen_tracking(arguments, run_folder)
     if arguments.predictions is not None:
         evaluate_predictions.run(arguments)
     elif run_folder and (run_folder / "classifier.yaml").exists() and not (run_folder / "pair").exists():
         from spore_yolo.cli import evaluate_classifier
 
-        evaluate_classifier.run(arguments)
+        evaluate_classifier.run(arguments, tracking)
     else:
         from spore_yolo.experiments.evaluation_run import EvaluationOptions, evaluate
 
@@ -82,5 +86,6 @@ def run(arguments: argparse.Namespace) -> None:
                 iou=arguments.iou,
                 output=arguments.output,
                 device=arguments.device,
-            )
+            ),
+            tracking,
         )

@@ -10,9 +10,11 @@ from pydantic import BaseModel, ConfigDict
 from tabulate import tabulate
 from tqdm import tqdm
 
-from spore_yolo.dataset.store import load_dataset
+from spore_yolo.dataset.store import Dataset, load_dataset
 from spore_yolo.evaluation.classifier import classifier_figures, look_at_labels
 from spore_yolo.evaluation.metrics import cell
+from spore_yolo.experiments.telling import tell_evaluation
+from spore_yolo.experiments.tracking import Tracking
 from spore_yolo.files.atomic import atomic_folder
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.hashes import sha256_file
@@ -49,11 +51,16 @@ def load_classifier(run: Path, device: str | None) -> CropNamer:
     return CropNamer(Classifier.load(checkpoint, device), part)
 
 
-def run(arguments: argparse.Namespace) -> None:
-    """Names the labelled boxes of a split, writes and prints how well."""
+def run(arguments: argparse.Namespace, tracking: Tracking) -> None:
+    """Names the labelled boxes of a split, writes and prints how well.
+
+    Args:
+        arguments: The command line.
+        tracking: Is told of the part ``evaluation``.
+    """
     folder: Path = arguments.training_run
     dataset = load_dataset(arguments.dataset, arguments.datasets)
-    images, boxes = dataset.split(arguments.split)
+    images, _ = dataset.split(arguments.split)
     seen = int(images["sha256"].isin(read_trained_on(folder)).sum())
     if seen and arguments.split in ("test", "calibration"):
         raise SporeYoloError(
@@ -61,6 +68,16 @@ def run(arguments: argparse.Namespace) -> None:
             " train or validation split: figures on them would lie. Train again."
         )
     namer = load_classifier(folder, arguments.device)
+    with tracking.part("evaluation", f"{dataset.name}-{arguments.split}") as part:
+        part.dataset(dataset.name, dataset.fingerprint, arguments.split)
+        output, content = _measure(arguments, dataset, namer)
+        tell_evaluation(part, output, content)
+
+
+def _measure(arguments: argparse.Namespace, dataset: Dataset, namer: CropNamer) -> tuple[Path, dict[str, object]]:
+    """Gives the evaluation's folder and the content of its metrics.json."""
+    folder: Path = arguments.training_run
+    images, boxes = dataset.split(arguments.split)
     slides = tqdm([(image, dataset.path_of(image)) for image in images["image"]], desc="naming labels", unit="slide")
     calls = look_at_labels(boxes, slides, namer)
     figures = classifier_figures(calls, dataset.classes, images)
@@ -83,3 +100,4 @@ def run(arguments: argparse.Namespace) -> None:
     rows.append(["all (accuracy)", f"{accuracy['n']:,}", cell(accuracy)])
     print(tabulate(rows, ["class", "boxes", "recall"], tablefmt="simple", missingval="-", disable_numparse=True))
     print(f"\n{output}: metrics.json, labels.csv")
+    return output, content

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from spore_yolo.cli.import_dataset import add_point_size, parse_columns
+from spore_yolo.cli.lake_places import readable, readable_text
 from spore_yolo.labels.formats import AUTO, LABEL_FORMATS, POINT_FORMATS, PREDICTION_FORMATS
 
 if TYPE_CHECKING:
@@ -45,8 +46,8 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         "predictions of any program, without a pair",
         "against labels (--truth) or a split of a registered dataset (--dataset, --split)",
     )
-    group.add_argument("--predictions", type=Path, metavar="PATH", help="what a model found: a file, or a folder")
-    group.add_argument("--truth", type=Path, metavar="PATH", help="the labels: a file, or a folder of files")
+    group.add_argument("--predictions", type=readable, metavar="PATH", help="what a model found: a file, or a folder")
+    group.add_argument("--truth", type=readable, metavar="PATH", help="the labels: a file, or a folder of files")
     group.add_argument(
         "--format",
         choices=[AUTO, *PREDICTION_FORMATS],
@@ -66,17 +67,21 @@ def add_options(parser: argparse.ArgumentParser) -> None:
         help="format of the predictions, where it is another one",
     )
     group.add_argument(
-        "--images", type=Path, metavar="DIR", help="folder of the images; yolo and points need it to know their sizes"
+        "--images",
+        type=readable,
+        metavar="DIR",
+        help="folder of the images; yolo and points need it to know their sizes",
     )
     group.add_argument(
         "--group-by",
+        type=readable_text,
         metavar="REGEX",
         help="searched in each image's path; its first bracket is the group, the unit of the intervals; or a CSV file"
         " with image,group (default: the source image)",
     )
     group.add_argument(
         "--classes",
-        type=Path,
+        type=readable,
         metavar="MAP.yaml",
         help="renames, merges, drops or ignores classes of labels and predictions",
     )
@@ -90,7 +95,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add_point_size(group)
     group.add_argument(
         "--coco-ids",
-        type=Path,
+        type=readable,
         metavar="FILE.json",
         help="for a COCO results list: the COCO file with its images and categories (default: the COCO truth)",
     )

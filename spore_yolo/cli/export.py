@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spore_yolo.cli.lake_places import readable, readable_text, writable
 from spore_yolo.cli.options import Commands, add_command, add_register, positive, share
 from spore_yolo.labels.formats import AUTO, FORMAT_NAMES, LABEL_FORMATS, PREDICTION_FORMATS
 
@@ -72,11 +73,14 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(commands, "export", "Write labels or predictions in another program's format.", EXAMPLES)
     parser.add_argument(
         "name",
+        type=readable_text,
         metavar="NAME|PATH",
         help="a registered dataset; the output of predict, an evaluation's candidates.csv; or labels in any format",
     )
     parser.add_argument("--format", required=True, choices=list(SUFFIXES), help="the format to write")
-    parser.add_argument("--output", type=Path, required=True, help="the file, or the folder for formats of many files")
+    parser.add_argument(
+        "--output", type=writable, required=True, help="the file, or the folder for formats of many files"
+    )
     parser.add_argument("--split", help="only this split of a registered dataset: train, val, test, …")
     parser.add_argument(
         "--from-format",
@@ -84,7 +88,9 @@ def add_parser(commands: Commands) -> None:
         default=AUTO,
         help="format of the labels at PATH (default: see what it is)",
     )
-    parser.add_argument("--images", type=Path, metavar="DIR", help="folder of the images, for labels that are a PATH")
+    parser.add_argument(
+        "--images", type=readable, metavar="DIR", help="folder of the images, for labels that are a PATH"
+    )
     parser.add_argument(
         "--columns", default="", metavar="image=file,...", help="tables: their own name of a column, where not guessed"
     )
@@ -92,7 +98,9 @@ def add_parser(commands: Commands) -> None:
         "--point-size", type=positive, metavar="PX", help="centre points: the side of the square round each"
     )
     parser.add_argument("--predictions", action="store_true", help="PATH holds what a model found, with scores")
-    parser.add_argument("--classes", type=Path, metavar="MAP.yaml", help="renames, merges, drops or ignores classes")
+    parser.add_argument(
+        "--classes", type=readable, metavar="MAP.yaml", help="renames, merges, drops or ignores classes"
+    )
     parser.add_argument("--min-score", type=share, metavar="X", help="only predictions with at least this score")
     parser.add_argument("--force", action="store_true", help="replace what an earlier export wrote there")
     add_register(parser)

@@ -33,7 +33,7 @@ def add_parser(commands: Commands) -> None:
         "Export a pair for a faster backend, and keep it if it finds what torch finds.",
         EXAMPLES,
     )
-    add_pair(parser)
+    add_pair(parser, writes=True)
     parser.add_argument("--backend", required=True, choices=["onnxruntime", "openvino", "tensorrt"])
     precision = parser.add_mutually_exclusive_group()
     precision.add_argument(

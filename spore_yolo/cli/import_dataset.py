@@ -8,6 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from spore_yolo.cli.lake_places import data_folder, readable, readable_text
 from spore_yolo.cli.options import Commands, add_command, add_register, positive
 from spore_yolo.labels.formats import AUTO, FIFTYONE, LABEL_FORMATS
 
@@ -36,11 +37,14 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("name", help="the dataset's name from now on")
     parser.add_argument(
         "--images",
-        type=Path,
+        type=readable,
         help="folder of the images, searched at any depth (default: that of the labels, or images/ there or beside it)",
     )
     parser.add_argument(
-        "--labels", type=Path, required=True, help="label file, or folder of label files; a dataset's name for fiftyone"
+        "--labels",
+        type=readable,
+        required=True,
+        help="label file, or folder of label files; a dataset's name for fiftyone",
     )
     parser.add_argument(
         "--format",
@@ -53,19 +57,23 @@ def add_parser(commands: Commands) -> None:
     add_point_size(parser)
     parser.add_argument(
         "--group-by",
+        type=readable_text,
         metavar="REGEX",
         help="searched in each image's path; its first bracket is the group that no split may tear apart; or a CSV file"
         " with image,group (default: the source image)",
     )
     parser.add_argument(
         "--split",
+        type=readable_text,
         default="60,20,20",
         help="percent for train,val,test[,calibration] (default: %(default)s), or a CSV file with group,split",
     )
     parser.add_argument(
         "--seed", type=int, default=0, help="decides between equally good splits (default: %(default)s)"
     )
-    parser.add_argument("--classes", type=Path, metavar="MAP.yaml", help="renames, merges, drops or ignores classes")
+    parser.add_argument(
+        "--classes", type=readable, metavar="MAP.yaml", help="renames, merges, drops or ignores classes"
+    )
     parser.add_argument("--targets", default="", metavar="A,B", help="the classes you are after")
     parser.add_argument("--um-per-px", type=positive, metavar="X", help="micrometres per pixel")
     parser.add_argument(
@@ -83,23 +91,34 @@ def add_parser(commands: Commands) -> None:
         "--allow", default="", metavar="CODES", help="import in spite of these errors of the dataset, as in SPR006"
     )
     parser.add_argument("--force", action="store_true", help="deal all groups anew instead of keeping their split")
-    parser.add_argument("--data", type=Path, default=Path("data"), help="folder of all imports (default: %(default)s)")
-    add_register(parser)
+    parser.add_argument(
+        "--data", type=data_folder, default=Path("data"), help="folder of all imports (default: %(default)s)"
+    )
+    add_register(parser, writes=True)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Imports and prints what was imported."""
     from spore_yolo.dataset.importing import ImportOptions, import_dataset
+    from spore_yolo.dataset.lake import check_registrable
     from spore_yolo.dataset.summary import summary_text
     from spore_yolo.files.errors import UsageError
 
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", arguments.name):
         raise UsageError(f"NAME: expected letters, digits, dots, dashes and underscores, found {arguments.name!r}")
     label_format, labels = _recognised(arguments)
+    images = _images(arguments)
+    check_registrable(
+        arguments.datasets,
+        images=images,
+        labels=labels if label_format != FIFTYONE else None,
+        classes=arguments.classes,
+        data=arguments.data,
+    )
     options = ImportOptions(
         name=arguments.name,
-        images=_images(arguments),
+        images=images,
         labels=labels,
         label_format=label_format,
         **_split(arguments.split),

@@ -36,7 +36,7 @@ def add_parser(commands: Commands) -> None:
         "Choose which tiles are empty and need not be looked at, so that no labelled spore of validation is lost.",
         EXAMPLES,
     )
-    add_pair(parser)
+    add_pair(parser, writes=True)
     parser.add_argument("--dataset", help="the dataset's name; without it the registered ones are listed")
     parser.add_argument(
         "--margin",

@@ -23,13 +23,16 @@ from spore_yolo.cli import (
     export,
     export_model,
     import_dataset,
+    lake,
     learn_empty,
     predict,
     pretrain,
     sample,
+    track,
     train_classifier,
     train_detector,
 )
+from spore_yolo.cli.lake_paths import mirrored, told_as_addresses
 from spore_yolo.files.errors import SporeYoloError
 
 EPILOG = """\
@@ -47,6 +50,10 @@ the way through:
   spore-yolo learn-empty --run runs/NAME --dataset NAME
   spore-yolo export-model --run runs/NAME --backend openvino --dataset NAME
   spore-yolo export found/ --format label-studio --output corrections/
+  spore-yolo track runs/NAME
+
+paths may be s3://bucket/prefix: what is read is brought to this machine first, what is made is written back
+(spore-yolo lake --help)
 
 exit codes: 0 done, 1 the work found a problem, 2 wrong usage
 """
@@ -82,7 +89,9 @@ def build_parser() -> argparse.ArgumentParser:
         predict,
         export,
         export_model,
+        track,
         pretrain,
+        lake,
     ):
         module.add_parser(commands)
     return parser
@@ -98,10 +107,16 @@ def main(arguments: Sequence[str] | None = None) -> int:
         The exit code: 0 done, 1 the work found a problem, 2 wrong usage.
     """
     parsed = build_parser().parse_args(arguments)
+    with told_as_addresses(parsed):
+        return _run(parsed)
+
+
+def _run(parsed: argparse.Namespace) -> int:
     # A stop by the system ends like Ctrl-C, so that temporary files go in both cases.
     previous = signal.signal(signal.SIGTERM, _interrupt)
     try:
-        parsed.run(parsed)
+        with mirrored(parsed):
+            parsed.run(parsed)
     except SporeYoloError as error:
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt as interrupt:

@@ -6,6 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from spore_yolo.cli.lake_places import (
+    both,
+    readable,
+    readable_text,
+    register,
+    register_to_write,
+    run_to_look_with,
+    run_to_write,
+)
+
 # The same as the detector's CANDIDATE_SCORE, which cannot be asked without torch; a test compares them.
 LEAST_SCORE = 0.01
 
@@ -24,19 +34,36 @@ def add_command(commands: Commands, name: str, summary: str, examples: str) -> a
     return parser
 
 
-def add_register(parser: argparse.ArgumentParser) -> None:
-    """Adds ``--datasets``."""
+def add_register(parser: argparse.ArgumentParser, writes: bool = False) -> None:
+    """Adds ``--datasets``; ``writes``: whether the command may add to the register."""
     parser.add_argument(
-        "--datasets", type=Path, default=Path("datasets.yaml"), help="the register of datasets (default: %(default)s)"
+        "--datasets",
+        type=register_to_write if writes else register,
+        default=Path("datasets.yaml"),
+        help="the register of datasets (default: %(default)s)",
     )
 
 
-def add_pair(parser: argparse.ArgumentParser, required: bool = True) -> None:
-    """Adds ``--pair`` and ``--run``, one of which is needed, unless there is another way."""
+def add_pair(parser: argparse.ArgumentParser, required: bool = True, writes: bool = False) -> None:
+    """Adds ``--pair`` and ``--run``, one of which is needed, unless there is another way.
+
+    Args:
+        parser: The command's.
+        required: Whether there is no other way.
+        writes: Whether the command may write into the folder.
+    """
     choice = parser.add_mutually_exclusive_group(required=required)
-    choice.add_argument("--pair", type=Path, help="the pair's folder; loading a model runs code in it, so trust it")
     choice.add_argument(
-        "--run", dest="training_run", type=Path, metavar="RUN", help="a run's folder: means --pair RUN/pair"
+        "--pair",
+        type=both if writes else readable,
+        help="the pair's folder; loading a model runs code in it, so trust it",
+    )
+    choice.add_argument(
+        "--run",
+        dest="training_run",
+        type=run_to_write if writes else run_to_look_with,
+        metavar="RUN",
+        help="a run's folder: means --pair RUN/pair",
     )
 
 
@@ -60,6 +87,7 @@ def add_weights(parser: argparse.ArgumentParser) -> None:
     """Adds ``--weights``."""
     parser.add_argument(
         "--weights",
+        type=readable_text,
         help="what to start from: a checkpoint (.pt), 'sample' for the weights that the program brings along, 'scratch'"
         " for none (default: the pretrained YOLOv8 weights, and where they cannot be reached sample)",
     )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
+from spore_yolo.cli.lake_places import predictions_folder, readable_text
 from spore_yolo.cli.options import (
     Commands,
     add_command,
@@ -27,6 +28,7 @@ EXAMPLES = """\
   spore-yolo predict --run runs/rust --source slides/ --output found/ --operating-point recall-0.95
   spore-yolo predict --run runs/rust --source scans/ --output found/ --backend openvino --z max-contrast
   spore-yolo predict --run runs/rust --source scans/ --output found/ --resume
+  spore-yolo predict --run s3://farm/runs/rust --source 's3://farm/slides/day_3/*.jpg' --output s3://farm/found
 
 A slide that cannot be read is told at once and listed in failed.csv; the others go on, and the exit code is 1. What was
 found is kept in OUTPUT.unfinished/ until all slides are done, so that --resume goes on after a stop of any kind.
@@ -45,8 +47,10 @@ def add_parser(commands: Commands) -> None:
         EXAMPLES,
     )
     add_pair(parser)
-    parser.add_argument("--source", nargs="+", required=True, help="slides: files, folders (at any depth), globs")
-    parser.add_argument("--output", type=Path, required=True, help="folder for the results")
+    parser.add_argument(
+        "--source", nargs="+", type=readable_text, required=True, help="slides: files, folders (at any depth), globs"
+    )
+    parser.add_argument("--output", type=predictions_folder, required=True, help="folder for the results")
     add_operating_point(parser)
     parser.add_argument(
         "--at", type=candidate_score, metavar="SCORE", help="lowest detector_score instead of the stored one"
@@ -108,7 +112,8 @@ def run(arguments: argparse.Namespace) -> None:
     Raises:
         SporeYoloError: A slide failed; the others have been written all the same.
     """
-    from spore_yolo.prediction.finding import find_slides, slide_name
+    from spore_yolo.files.lake.paths import as_address
+    from spore_yolo.prediction.finding import find_slides
     from spore_yolo.prediction.parts import UnfinishedRun
     from spore_yolo.prediction.running import PredictionOptions, predict
 
@@ -128,4 +133,4 @@ def run(arguments: argparse.Namespace) -> None:
         skip_empty=arguments.skip_empty,
         device=arguments.device,
     )
-    predict(options, {slide_name(slide): slide for slide in slides}, arguments.resume, arguments.force)
+    predict(options, {as_address(slide): slide for slide in slides}, arguments.resume, arguments.force)

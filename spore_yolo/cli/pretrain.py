@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spore_yolo.cli.lake_places import readable_text, writable
 from spore_yolo.cli.options import Commands, add_command, positive, whole_number
 
 if TYPE_CHECKING:
@@ -26,7 +27,9 @@ def add_parser(commands: Commands) -> None:
         "Train a detector and a classifier on drawn slides: a start where pretrained weights are out of reach.",
         EXAMPLES,
     )
-    parser.add_argument("--output", type=Path, required=True, help="folder of the pretraining; the weights lie in it")
+    parser.add_argument(
+        "--output", type=writable, required=True, help="folder of the pretraining; the weights lie in it"
+    )
     parser.add_argument("--part", choices=["detector", "classifier"], help="only one of the two (default: both)")
     parser.add_argument("--tiles", type=whole_number, default=8000, help="tiles to draw (default: %(default)s)")
     parser.add_argument("--tile-size", type=whole_number, default=416, help="side of a tile (default: %(default)s)")
@@ -41,7 +44,9 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--classifier-minutes", type=positive, default=10.0, help="training of the classifier (default: %(default)g)"
     )
-    parser.add_argument("--weights", help="a checkpoint to start the detector from (default: from scratch)")
+    parser.add_argument(
+        "--weights", type=readable_text, help="a checkpoint to start the detector from (default: from scratch)"
+    )
     parser.add_argument("--batch", type=whole_number, default=16, help="tiles a step (default: %(default)s)")
     parser.add_argument("--device", help="cpu, mps, or the number of a GPU (default: a GPU where there is one)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")

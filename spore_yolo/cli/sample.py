@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import argparse
 import shlex
-from pathlib import Path
 
+from spore_yolo.cli.lake_places import writable
 from spore_yolo.cli.options import Commands, add_command, whole_number
 
 EXAMPLES = """\
@@ -20,7 +20,7 @@ def add_parser(commands: Commands) -> None:
     parser = add_command(
         commands, "sample", "Draw a labelled sample: microscope fields with five taxa of spores and debris.", EXAMPLES
     )
-    parser.add_argument("--output", type=Path, required=True, metavar="DIR", help="folder to draw into")
+    parser.add_argument("--output", type=writable, required=True, metavar="DIR", help="folder to draw into")
     parser.add_argument(
         "--fields", type=whole_number, default=60, metavar="N", help="how many fields (default: %(default)s)"
     )

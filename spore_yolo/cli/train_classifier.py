@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 from pathlib import Path
 
+from spore_yolo.cli.lake_places import both, runs_folder
 from spore_yolo.cli.options import (
     Commands,
     add_command,
@@ -14,6 +15,7 @@ from spore_yolo.cli.options import (
     whole_number,
     zero_or_more,
 )
+from spore_yolo.cli.tracking_options import add_tracking, chosen_tracking
 
 EXAMPLES = """\
   spore-yolo train-classifier --run runs/magnaporthe
@@ -33,7 +35,7 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument(
         "--run",
         dest="training_run",
-        type=Path,
+        type=both,
         metavar="RUN",
         help="the run whose detector's boxes it classifies",
     )
@@ -60,15 +62,19 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--device", help="cpu, mps, or the number of a GPU (default: a GPU where there is one)")
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--force", action="store_true", help="without --run: replace a classifier of the same name")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default: %(default)s)")
+    parser.add_argument(
+        "--runs", type=runs_folder, default=Path("runs"), help="folder of all runs (default: %(default)s)"
+    )
     parser.add_argument("settings", nargs="*", metavar="key=value", help="any other Ultralytics training setting")
     add_register(parser)
+    add_tracking(parser)
     parser.set_defaults(run=run)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains, calibrates, chooses thresholds, completes the pair and says what to do next."""
     from spore_yolo.cli.options import parse_settings
+    from spore_yolo.dataset.lake import pull_dataset
     from spore_yolo.dataset.register import find_entry
     from spore_yolo.experiments.classifier_run import train
     from spore_yolo.experiments.options import ClassifierOptions
@@ -90,6 +96,7 @@ def run(arguments: argparse.Namespace) -> None:
             options = read_options(folder)
             dataset = options.dataset
             register = options.datasets if register == Path("datasets.yaml") else register
+            pull_dataset(dataset, register)
     else:
         find_entry(register, dataset)
         folder = arguments.runs / (arguments.name or dataset)
@@ -118,4 +125,5 @@ def run(arguments: argparse.Namespace) -> None:
         ),
         folder,
         with_detector=arguments.training_run is not None,
+        tracking=chosen_tracking(arguments, folder),
     )

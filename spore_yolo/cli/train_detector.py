@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from spore_yolo.cli.lake_places import runs_folder
 from spore_yolo.cli.options import (
     Commands,
     add_command,
@@ -17,6 +18,8 @@ from spore_yolo.cli.options import (
     share,
     whole_number,
 )
+from spore_yolo.cli.tracking_options import OPTIONS as TRACKING_OPTIONS
+from spore_yolo.cli.tracking_options import add_tracking, chosen_tracking
 
 if TYPE_CHECKING:
     from spore_yolo.experiments.options import DetectorOptions
@@ -65,14 +68,18 @@ def add_parser(commands: Commands) -> None:
     parser.add_argument("--seed", type=int, default=0, help="default: %(default)s")
     parser.add_argument("--resume", action="store_true", help="go on with a run that was interrupted, as it was begun")
     parser.add_argument("--force", action="store_true", help="replace a run of the same name")
-    parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default: %(default)s)")
+    parser.add_argument(
+        "--runs", type=runs_folder, default=Path("runs"), help="folder of all runs (default: %(default)s)"
+    )
     parser.add_argument("settings", nargs="*", metavar="key=value", help="any other Ultralytics training setting")
     add_register(parser)
+    add_tracking(parser)
     parser.set_defaults(run=run, default_of=parser.get_default)
 
 
 def run(arguments: argparse.Namespace) -> None:
     """Trains, chooses the operating point, writes the pair and says what to do next."""
+    from spore_yolo.dataset.lake import pull_dataset
     from spore_yolo.experiments import detector_run
     from spore_yolo.files.errors import UsageError
 
@@ -82,17 +89,19 @@ def run(arguments: argparse.Namespace) -> None:
         _refuse_options(arguments)
         folder = arguments.runs / (arguments.name or arguments.dataset)
         options = detector_run.read_options(folder)
+        pull_dataset(options.dataset, options.datasets)
     else:
         options = _options(arguments)
         folder = arguments.runs / (arguments.name or options.dataset)
-    detector_run.train(options, folder, resume=arguments.resume, force=arguments.force)
+    tracking = chosen_tracking(arguments, folder)
+    detector_run.train(options, folder, resume=arguments.resume, force=arguments.force, tracking=tracking)
 
 
 def _refuse_options(arguments: argparse.Namespace) -> None:
     """A resumed run is trained as it was begun; another option would be ignored without a word."""
     from spore_yolo.files.errors import UsageError
 
-    free = {"resume", "name", "dataset", "runs", "run", "default_of", "settings"}
+    free = {"resume", "name", "dataset", "runs", "run", "default_of", "settings", *TRACKING_OPTIONS}
     changed = [key for key, value in vars(arguments).items() if key not in free and value != arguments.default_of(key)]
     if changed or arguments.settings:
         named = [f"--{key.replace('_', '-')}" for key in changed] + list(arguments.settings)

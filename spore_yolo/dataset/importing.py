@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
 from spore_yolo.files.hashes import fingerprint, sha256_file, sha256_text
 from spore_yolo.files.images import UnreadableImage, read_image
+from spore_yolo.files.lake.paths import as_address
 from spore_yolo.labels.class_map import ClassMap
 from spore_yolo.labels.formats import FIFTYONE
 from spore_yolo.labels.image_index import ImageIndex, KnownImages
@@ -161,11 +162,15 @@ def import_dataset(
 
     findings = findings_of_import(options.labels, options.label_format, labels, index, checked, images, hashes)
     stop_at_errors(findings, options.allow)
+    # Mirrors are one machine's; what is stored names the addresses that they stand for.
+    stored = [replace(problem, file=as_address(Path(problem.file))) for problem in problems]
+    places = {file: as_address(Path(file)) for file in checked.table["label_file"].unique()}
+    boxes = checked.table.assign(label_file=checked.table["label_file"].map(places).astype("str"))
     manifest = {
         **_manifest(options, images, checked.table, classes, old_groups | dealt, hashes),
         # Outside of the fingerprint, since no figure depends on them.
         "images_folder": relative_to_register(options.images, register),
-        "skipped": [str(problem) for problem in problems],
+        "skipped": [str(problem) for problem in stored],
         "image_groups": groups,
         "splits": {
             image: split for image, split in zip(images["image"], images["split"], strict=True) if split != SPARE
@@ -173,7 +178,7 @@ def import_dataset(
     }
     notes = labels.notes + _notes(index, hashes, labels.labelled_images, checked.clipped, previous)
     notes += notes_of_findings(findings, options.name)
-    tables = {"boxes.csv": checked.table.to_csv(index=False), "images.csv": images.to_csv(index=False)}
+    tables = {"boxes.csv": boxes.to_csv(index=False), "images.csv": images.to_csv(index=False)}
     manifest["tables"] = {name: sha256_text(text) for name, text in tables.items()}
     unchanged = previous == manifest and is_whole(folder, manifest)
     if not unchanged:
@@ -182,7 +187,7 @@ def import_dataset(
                 (temporary / name).write_text(text, encoding="utf-8")
             (temporary / "manifest.json").write_text(json.dumps(manifest, indent=1) + "\n", encoding="utf-8")
             if problems:
-                rows = [(str(p.file), p.line, p.message) for p in problems]
+                rows = [(p.file, p.line, p.message) for p in stored]
                 skipped = pd.DataFrame(rows, columns=["file", "line", "reason"]).astype({"line": "Int64"})
                 skipped.to_csv(temporary / "skipped.csv", index=False)
             write_layout(temporary, folder, options.images, images, checked.table, classes)

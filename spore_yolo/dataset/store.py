@@ -18,6 +18,7 @@ from spore_yolo.dataset.split import SPLITS
 from spore_yolo.dataset.yolo_layout import layout_is_whole
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
 from spore_yolo.files.hashes import sha256_file
+from spore_yolo.files.lake.paths import from_address
 from spore_yolo.labels.table import BOX_COLUMNS, boxes_table
 
 IMAGE_COLUMNS = ["image", "width", "height", "group", "source", "split", "um_per_px", "sha256"]
@@ -85,6 +86,8 @@ def load_dataset(name: str | None, register: Path) -> Dataset:
         )
     images = _read_table(folder / "images.csv", IMAGE_COLUMNS, {"um_per_px": "float64"})
     boxes = _read_table(folder / "boxes.csv", BOX_COLUMNS, {})
+    places = {file: str(from_address(file)) for file in boxes["label_file"].unique()}
+    boxes["label_file"] = boxes["label_file"].map(places).astype("str")
     check_whole_groups(images, folder / "images.csv")
     for table, digest in manifest["tables"].items():
         if sha256_file(folder / table) != digest:

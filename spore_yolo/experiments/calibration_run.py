@@ -27,6 +27,8 @@ from spore_yolo.evaluation.promise import (
 from spore_yolo.evaluation.scoring import SPORE
 from spore_yolo.experiments.evaluation_run import comparable
 from spore_yolo.experiments.remembering import look_once
+from spore_yolo.experiments.telling import tell_begin, tell_promise
+from spore_yolo.experiments.tracking import NO_TRACKING, Tracking
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.structured import write_yaml
 from spore_yolo.inference.manifest import (
@@ -71,8 +73,12 @@ class CalibrationOptions:
     device: str | None = None
 
 
-def calibrate(options: CalibrationOptions) -> PromisedPoint:
+def calibrate(options: CalibrationOptions, tracking: Tracking = NO_TRACKING) -> PromisedPoint:
     """Chooses the thresholds, stores them with the pair, and prints what they promise.
+
+    Args:
+        options: What to promise, on what.
+        tracking: Is told of the part ``calibration``.
 
     Raises:
         CannotPromise: Nothing can be promised; nothing was stored.
@@ -85,6 +91,17 @@ def calibrate(options: CalibrationOptions) -> PromisedPoint:
         raise UsageError(f"--name: expected letters, digits, dots, hyphens and underscores, found {name!r}")
     if name in manifest.operating_points and not options.force:
         raise UsageError(f"--name: the pair has an operating point {name} already; take another, or add --force")
+    with tracking.part("calibration", name) as part:
+        tell_begin(part, options, dataset, "calibration")
+        promised = _promise(options, dataset, folder, manifest, name)
+        tell_promise(part, folder, promised)
+    return promised
+
+
+def _promise(
+    options: CalibrationOptions, dataset: Dataset, folder: Path, manifest: PairManifest, name: str
+) -> PromisedPoint:
+    """Chooses, stores and prints; see :func:`calibrate`."""
     boxes, merged = comparable(dataset.boxes, dataset, manifest)
     targets = _targets(options.targets, dataset, manifest, merged)
     parts = _parts(dataset, boxes, targets, folder)

@@ -26,6 +26,9 @@ from spore_yolo.evaluation.report import evaluate_candidates
 from spore_yolo.experiments.crop_mining import Material, mine_material
 from spore_yolo.experiments.options import ClassifierOptions
 from spore_yolo.experiments.runs import made, seen_images, validation_figures
+from spore_yolo.experiments.telling import tell_begin, tell_classifier, tell_run
+from spore_yolo.experiments.tracking import NO_TRACKING, Part, Tracking
+from spore_yolo.experiments.tracking.journal import FOLDER as TRACKING
 from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.hashes import sha256_file
@@ -85,13 +88,14 @@ class Look:
     loss: float | None = None
 
 
-def train(options: ClassifierOptions, folder: Path, with_detector: bool) -> None:
+def train(options: ClassifierOptions, folder: Path, with_detector: bool, tracking: Tracking = NO_TRACKING) -> None:
     """Trains a classifier; completes ``folder / "pair"`` or, without a detector, writes ``folder / "classifier.pt"``.
 
     Args:
         options: What to train and how.
         folder: The run's folder.
         with_detector: Whether the run has a detector whose boxes are to be classified.
+        tracking: Is told of the part ``classifier``.
     """
     dataset = load_dataset(options.dataset, options.datasets)
     if DEBRIS in dataset.classes:
@@ -107,24 +111,31 @@ def train(options: ClassifierOptions, folder: Path, with_detector: bool) -> None
     shutil.rmtree(work, ignore_errors=True)
     work.mkdir(parents=True)
     try:
-        _train(dataset, options, folder, pair, work)
+        if pair is None:
+            tell_run(tracking, dataset)
+        with tracking.part("classifier") as part:
+            tell_begin(part, options, dataset, "training")
+            _train(dataset, options, folder, pair, work, part)
     except BaseException:
         # Left behind, it would stand in the way of the next attempt.
         shutil.rmtree(work, ignore_errors=True)
-        if not any(folder.iterdir()):
-            folder.rmdir()
+        if {path.name for path in folder.iterdir()} <= {TRACKING}:
+            shutil.rmtree(folder)
         raise
 
 
-def _train(dataset: Dataset, options: ClassifierOptions, folder: Path, pair: Pair | None, work: Path) -> None:
+def _train(
+    dataset: Dataset, options: ClassifierOptions, folder: Path, pair: Pair | None, work: Path, part: Part
+) -> None:
     material = mine_material(dataset, pair, folder)
     look, tried = _choose_look(material, options, work)
     crops = write_crops(dataset, material.crops, material.classes, work / "crops", look.margin, look.crop_size)
-    trained = train_classifier(options.training(look.crop_size), crops, work / "training")
+    trained = train_classifier(options.training(look.crop_size), crops, work / "training", on_epoch=part.epoch)
     checkpoint = work / "classifier.pt"
     finish_checkpoint(trained.checkpoint, checkpoint, look.crop_size, "classify", crops.classes)
     shutil.rmtree(work / "crops")
     _finish(material, options, folder, pair, checkpoint, crops, look, tried, trained)
+    tell_classifier(part, folder, trained, pair is not None)
 
 
 def _check_same(dataset: Dataset, pair: Pair) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import math
 import shutil
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -29,9 +29,12 @@ from spore_yolo.experiments.runs import (
     um_per_px,
     validation_figures,
 )
+from spore_yolo.experiments.telling import tell_begin, tell_detector, tell_run
+from spore_yolo.experiments.tracking import NO_TRACKING, Tracking
 from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.images import read_image
+from spore_yolo.files.lake.paths import as_address, from_address
 from spore_yolo.inference.detector import Detector
 from spore_yolo.inference.manifest import PAIR_VERSION, DetectorPart, OperatingPoint, PairManifest
 from spore_yolo.inference.pair import write_pair
@@ -71,7 +74,7 @@ def read_options(folder: Path) -> DetectorOptions:
         whole = json.loads(path.read_text(encoding="utf-8"))
         whole["dataset_fingerprint"]
         content = whole["options"]
-        content["datasets"] = Path(content["datasets"])
+        content["datasets"] = from_address(content["datasets"])
         return DetectorOptions(**content)
     except FileNotFoundError:
         raise SporeYoloError(f"{path}: no such file; {folder} is no run that could be resumed") from None
@@ -79,7 +82,14 @@ def read_options(folder: Path) -> DetectorOptions:
         raise SporeYoloError(f"{path}: damaged ({error}); train again without --resume") from None
 
 
-def train(options: DetectorOptions, folder: Path, resume: bool = False, force: bool = False) -> None:
+def train(
+    options: DetectorOptions,
+    folder: Path,
+    resume: bool = False,
+    force: bool = False,
+    tracking: Tracking = NO_TRACKING,
+    after_epoch: Callable[[], None] | None = None,
+) -> None:
     """Trains a detector and writes ``folder / "pair"``.
 
     Args:
@@ -87,6 +97,8 @@ def train(options: DetectorOptions, folder: Path, resume: bool = False, force: b
         folder: The run's folder.
         resume: Go on with the run in ``folder``.
         force: Replace a run in ``folder``.
+        tracking: Is told of the part ``detector``.
+        after_epoch: Is called after each epoch, when the run could be resumed from it.
     """
     dataset = load_dataset(options.dataset, options.datasets)
     largest = largest_box(dataset)
@@ -99,24 +111,36 @@ def train(options: DetectorOptions, folder: Path, resume: bool = False, force: b
         )
     if resume:
         check_same_dataset(dataset, folder)
-        _train(dataset, options, folder, largest, resume=True)
+        _train(dataset, options, folder, largest, True, tracking, after_epoch)
         return
     with in_place_of(folder, force, _begun):
         _begin(dataset, options, folder)
-        _train(dataset, options, folder, largest, resume=False)
+        _train(dataset, options, folder, largest, False, tracking, after_epoch)
 
 
 def _begin(dataset: Dataset, options: DetectorOptions, folder: Path) -> None:
-    settings = {**asdict(options), "datasets": str(options.datasets)}
+    settings = {**asdict(options), "datasets": as_address(options.datasets)}
     content = {"options": settings, "dataset_fingerprint": dataset.fingerprint}
     write_text(folder / "run.json", json.dumps(content, indent=1) + "\n")
 
 
-def _train(dataset: Dataset, options: DetectorOptions, folder: Path, largest: float, resume: bool) -> None:
+def _train(
+    dataset: Dataset,
+    options: DetectorOptions,
+    folder: Path,
+    largest: float,
+    resume: bool,
+    tracking: Tracking,
+    after_epoch: Callable[[], None] | None,
+) -> None:
+    tell_run(tracking, dataset)
     try:
-        tiles = _tiles(dataset, folder, options, largest)
-        trained = train_detector(options.training(), tiles, folder, resume)
-        _finish(dataset, folder, options, trained, largest, tiles.max_boxes)
+        with tracking.part("detector", resume=resume) as part:
+            tell_begin(part, options, dataset, "training")
+            tiles = _tiles(dataset, folder, options, largest)
+            trained = train_detector(options.training(), tiles, folder, resume, part.epoch, after_epoch)
+            manifest = _finish(dataset, folder, options, trained, largest, tiles.max_boxes)
+            tell_detector(part, folder, trained, manifest)
     except KeyboardInterrupt:
         if not _begun(folder):
             raise
@@ -167,7 +191,7 @@ def _tiles(dataset: Dataset, folder: Path, options: DetectorOptions, largest: fl
 
 def _finish(
     dataset: Dataset, folder: Path, options: DetectorOptions, trained: TrainedDetector, largest: float, fullest: int
-) -> None:
+) -> PairManifest:
     checkpoint = folder / "detector.pt"
     finish_checkpoint(trained.checkpoint, checkpoint, usual_imgsz(dataset, options.scale))
     detector = Detector.load(checkpoint, options.device)
@@ -234,6 +258,7 @@ def _finish(
             f"warning: on {capped} validation slides a tile reached the cap of {tiling.max_detections_per_tile}"
             " candidates; the operating point may be off"
         )
+    return manifest
 
 
 def lowest_of_the_best(points: Sequence[ChosenPoint]) -> int:

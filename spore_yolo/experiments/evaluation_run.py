@@ -14,6 +14,8 @@ from spore_yolo.evaluation.classifier import look_at_labels
 from spore_yolo.evaluation.report import evaluate_pair, write_evaluation
 from spore_yolo.evaluation.scoring import merged_to_spore
 from spore_yolo.experiments.evaluation_output import check_output, print_tables, print_written
+from spore_yolo.experiments.telling import tell_begin, tell_evaluation
+from spore_yolo.experiments.tracking import NO_TRACKING, Tracking
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.images import read_image
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint, PairManifest
@@ -60,16 +62,42 @@ class Evaluated:
     metrics: dict[str, Any]
 
 
-def evaluate(options: EvaluationOptions) -> Evaluated:
-    """Evaluates, writes the evaluation's folder, whole or not at all, and prints the tables."""
+def evaluate(options: EvaluationOptions, tracking: Tracking = NO_TRACKING) -> Evaluated:
+    """Evaluates, writes the evaluation's folder, whole or not at all, and prints the tables.
+
+    Args:
+        options: What to evaluate and how.
+        tracking: Is told of the part ``evaluation``.
+    """
     dataset = load_dataset(options.dataset, options.datasets)
-    images, boxes = dataset.split(options.split)
+    images, _ = dataset.split(options.split)
     folder = pair_folder(options.pair)
     output = options.output or default_output(folder) / f"{dataset.name}-{options.split}"
     check_output(output)
     trained_on = read_trained_on(folder)
     seen = _seen(images, trained_on, dataset.name, options.split)
     pair = load(folder, options.device)
+    with tracking.part("evaluation", f"{dataset.name}-{options.split}") as part:
+        tell_begin(part, options, dataset, options.split)
+        metrics = _measure(options, dataset, pair, output, seen, bool(trained_on))
+        tell_evaluation(part, output, metrics)
+    return Evaluated(output, metrics)
+
+
+def _measure(
+    options: EvaluationOptions, dataset: Dataset, pair: Pair, output: Path, seen: int, knows_trained_on: bool
+) -> dict[str, Any]:
+    """Looks at the slides, writes the evaluation's folder and prints the tables; gives the content of metrics.json.
+
+    Args:
+        options: What to evaluate and how.
+        dataset: The dataset.
+        pair: The pair.
+        output: Where the evaluation goes.
+        seen: How many of the slides the pair was made with.
+        knows_trained_on: Whether the pair says with which slides it was made.
+    """
+    images, boxes = dataset.split(options.split)
     manifest = pair.manifest
     boxes, merged = comparable(boxes, dataset, manifest)
     point = chosen_point(manifest, options.operating_point, options.at)
@@ -85,7 +113,7 @@ def evaluate(options: EvaluationOptions) -> Evaluated:
         warnings.append(
             f"note: {seen} of these slides trained the pair or chose its operating point; state figures of test instead"
         )
-    if not trained_on:
+    if not knows_trained_on:
         warnings.append(
             "note: the pair does not say which slides it was trained on; make sure that these are none of them"
         )
@@ -120,8 +148,8 @@ def evaluate(options: EvaluationOptions) -> Evaluated:
     for line in [*([note] if note else []), *warnings]:
         print(line)
     print_written(output)
-    print(f"next: spore-yolo predict --pair {folder} --source SLIDES --output found/")
-    return Evaluated(output, metrics)
+    print(f"next: spore-yolo predict --pair {pair.folder} --source SLIDES --output found/")
+    return metrics
 
 
 def _seen(images: pd.DataFrame, trained_on: set[str], dataset: str, split: str) -> int:

@@ -19,7 +19,13 @@ def import_ultralytics() -> Any:
     import ultralytics
     from ultralytics.utils import SETTINGS
 
-    ours = {"sync": False, "weights_dir": str(Path(os.environ["YOLO_CONFIG_DIR"]) / "weights")}
+    ours = {
+        "sync": False,
+        "weights_dir": str(Path(os.environ["YOLO_CONFIG_DIR"]) / "weights"),
+        # Its own trackers know nothing of runs nested in others, and would write beside those of this program.
+        "mlflow": False,
+        "wandb": False,
+    }
     if any(SETTINGS[key] != value for key, value in ours.items()):
         SETTINGS.update(ours)
     return ultralytics

@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from dataclasses import fields
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import Field, ValidationError, create_model, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, create_model, field_validator, model_validator
 
 from spore_yolo.experiments.options import ClassifierOptions, DetectorOptions
 from spore_yolo.experiments.tracking import TrackingSettings
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
 from spore_yolo.files.structured import parse_yaml, problems_of, read_yaml
 from spore_yolo.labels.formats import AUTO, LABEL_FORMATS
-from spore_yolo.pipeline.machines import FlowConfiguration, Form
+from spore_yolo.pipeline.form import Form
+from spore_yolo.pipeline.machines import FlowConfiguration, Place, check_place
 
 TRAINING_FILE, PREDICTION_FILE = Path("pipeline.yaml"), Path("predict_pipeline.yaml")
 
@@ -53,11 +55,11 @@ class Recipe(Form):
 
     def detector_options(self, dataset: str, datasets: Path, seed: int) -> DetectorOptions:
         """What the detector is trained with."""
-        return DetectorOptions(dataset=dataset, datasets=datasets, seed=seed, **self.detector.model_dump())
+        return DetectorOptions(dataset=dataset, datasets=datasets, seed=seed, **self.detector.model_dump())  # type: ignore[attr-defined]
 
     def classifier_options(self, dataset: str, datasets: Path, seed: int) -> ClassifierOptions:
         """What the classifier is trained with."""
-        return ClassifierOptions(dataset=dataset, datasets=datasets, seed=seed, **self.classifier.model_dump())
+        return ClassifierOptions(dataset=dataset, datasets=datasets, seed=seed, **self.classifier.model_dump())  # type: ignore[attr-defined]
 
 
 class Sample(Form):
@@ -172,19 +174,24 @@ class TrainingConfiguration(FlowConfiguration):
         evaluation: What is measured.
         tracking: Where figures go besides the run's folder; ``None``: nowhere.
         device: As torch takes it (``cpu``, ``0``); ``None`` chooses.
+        prices_per_hour: What the machine of a step costs an hour, by the step's name, ``default`` for the others; without
+            prices the last card tells time alone.
+        currency: What prices are stated in.
     """
 
     data: Data
     dataset: str | None = None
-    datasets: str = "datasets.yaml"
-    imports: str = "data"
-    runs: str = "runs"
+    datasets: Place = "datasets.yaml"
+    imports: Place = "data"
+    runs: Place = "runs"
     recipes: Annotated[dict[str, Recipe], Field(min_length=1, default_factory=lambda: {"standard": Recipe()})]
     seeds: Annotated[list[int], Field(min_length=1, default_factory=lambda: [0])]
     calibration: Calibration | None = Calibration()
     evaluation: Evaluation = Evaluation()
     tracking: TrackingSettings | None = TrackingSettings()
     device: str | None = None
+    prices_per_hour: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
+    currency: str = "USD"
 
     @field_validator("recipes", mode="before")
     @classmethod
@@ -199,6 +206,29 @@ class TrainingConfiguration(FlowConfiguration):
             except SporeYoloError as error:
                 raise ValueError(f"{name}: {error}") from None
         return read
+
+    @field_validator("recipes")
+    @classmethod
+    def _are_parts_of_folder_names(cls, recipes: dict[str, Recipe]) -> dict[str, Recipe]:
+        wrong = [name for name in recipes if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name)]
+        if wrong:
+            raise ValueError(f"expected names of letters, digits, dots, dashes and underscores, found {wrong[0]!r}")
+        return recipes
+
+    @field_validator("prices_per_hour")
+    @classmethod
+    def _are_of_steps(cls, prices: dict[str, float]) -> dict[str, float]:
+        unknown = sorted(set(prices) - {"default", *cls.steps()})
+        if unknown:
+            raise ValueError(f"expected steps of the flow ({', '.join(cls.steps())}) or default, found {unknown[0]}")
+        return prices
+
+    @field_validator("data")
+    @classmethod
+    def _is_seen_elsewhere(cls, data: Data, info: ValidationInfo) -> Data:
+        for place in (data.images, data.labels):
+            check_place(place, info)
+        return data
 
     @field_validator("seeds")
     @classmethod
@@ -224,17 +254,21 @@ class PredictionConfiguration(FlowConfiguration):
     Attributes:
         pair: The pair's folder or address.
         slides: Files, folders, globs or addresses of the slides.
-        output: Folder or address for the results.
+        output: Folder or address for the results; ``{date}`` in it stands for the day (UTC) on which the flow began.
+        force: Whether results that lie there, finished or not, are replaced.
         shards: Into how many parts the slides are dealt, each a task of its own.
         operating_point, at, um_per_px, resample, z, images, backend, batch_size, skip_empty, device: As for predict.
         price_per_hour: What a machine costs an hour, for the estimate; ``None``: no costs are estimated.
         currency: What ``price_per_hour`` is stated in.
-        most_cost: The flow does not begin where the estimate is above this; ``None``: no limit.
+        most_cost: No shard is started where the estimate is above this; ``None``: no limit.
+        fail_on_failed_slides: Whether the flow ends as failed where slides could not be looked at, so that whoever
+            watches it is told; all results are written before.
     """
 
-    pair: str
-    slides: Annotated[list[str], Field(min_length=1)]
-    output: str
+    pair: Place
+    slides: Annotated[list[Place], Field(min_length=1)]
+    output: Place
+    force: bool = False
     shards: Annotated[int, Field(ge=1, le=1000)] = 4
     operating_point: str | None = None
     at: Annotated[float, Field(ge=0.01, le=1)] | None = None
@@ -249,6 +283,22 @@ class PredictionConfiguration(FlowConfiguration):
     price_per_hour: Annotated[float, Field(ge=0)] | None = None
     currency: str = "USD"
     most_cost: Annotated[float, Field(gt=0)] | None = None
+    fail_on_failed_slides: bool = False
+
+    @field_validator("backend")
+    @classmethod
+    def _is_a_backend(cls, name: str) -> str:
+        from spore_yolo.inference.backends import BACKENDS  # takes a moment to import
+
+        if name not in ("auto", *BACKENDS):
+            raise ValueError(f"expected one of auto, {', '.join(BACKENDS)}")
+        return name
+
+    @model_validator(mode="after")
+    def _knows_the_cost(self) -> PredictionConfiguration:
+        if self.most_cost is not None and self.price_per_hour is None:
+            raise ValueError("most_cost: expected price_per_hour, too, from which costs are estimated")
+        return self
 
     @field_validator("slides", mode="before")
     @classmethod
@@ -295,7 +345,7 @@ def _with_lines(error: ValidationError, path: Path, text: str) -> list[Problem]:
     problems = []
     for item, problem in zip(error.errors(), problems_of(error, path), strict=True):
         problems.append(Problem(path, _line_of(root, item["loc"]), problem.message))
-    return problems
+    return sorted(problems, key=lambda problem: problem.line or 0)
 
 
 def _line_of(node: Any, place: tuple[int | str, ...]) -> int | None:
@@ -319,6 +369,20 @@ def _line_of(node: Any, place: tuple[int | str, ...]) -> int | None:
 def parse_training(text: str) -> dict[str, Any]:
     """What Metaflow calls to read ``pipeline.yaml``."""
     return _for_metaflow(text, TrainingConfiguration, TRAINING_FILE)
+
+
+def parse_training_line(text: str) -> dict[str, Any]:
+    """What Metaflow calls to read ``pipeline.yaml`` for a flow that makes one pair."""
+    content = parse_training(text)
+    if len(content["recipes"]) * len(content["seeds"]) != 1:
+        print(
+            f"spore-yolo: error: {_named_file(TRAINING_FILE)}: expected one recipe and one seed, since Airflow does not"
+            f" take branches of many steps; found {len(content['recipes'])} recipes and {len(content['seeds'])} seeds."
+            " Use one configuration for each, or Argo Workflows",
+            file=sys.stderr,
+        )
+        raise SystemExit(UsageError.exit_code)
+    return content
 
 
 def parse_prediction(text: str) -> dict[str, Any]:

@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 import re
+import sys
 from importlib import metadata
 from typing import Any
 
-from metaflow import FlowMutator
+from metaflow.metaflow_config import DEFAULT_DATASTORE, KUBERNETES_NAMESPACE
 from metaflow.user_decorators.mutable_flow import MutableFlow
+from metaflow.user_decorators.user_flow_decorator import FlowMutator
 
-import spore_yolo.pipeline  # noqa: F401  # prepares Metaflow's environment before it is imported
+from spore_yolo.files.errors import UsageError
 from spore_yolo.pipeline.configuration import PredictionConfiguration, TrainingConfiguration
+from spore_yolo.pipeline.engines import engine_of, problems_of_command
 from spore_yolo.pipeline.machines import FlowConfiguration, Machine, Packages
 
 MB_PER_GB = 1024
+
+EXTRAS = ("", "backends", "lake", "pipeline", "tracking")
+"""Extras of spore-yolo that its steps use."""
+
+CONFIGURATION_OF_PACKAGE = {"METAFLOW_FLOW_CONFIG_VALUE": '{"config": "kv.config"}'}
+"""Tells a task to read the configuration that was packed with the code; Metaflow itself does so but for Airflow."""
 
 FORMS: dict[str, type[FlowConfiguration]] = {
     "TrainingFlow": TrainingConfiguration,
@@ -33,12 +42,17 @@ class configured(FlowMutator):  # noqa: N801  # a decorator, and Metaflow's are 
         configuration = configuration_of(flow)
         if configuration is None:
             return
+        problems = problems_of_command(configuration, sys.argv, DEFAULT_DATASTORE, KUBERNETES_NAMESPACE)
+        if problems:
+            # Metaflow would show any exception from here as an internal error with its traceback.
+            print("spore-yolo: error:", "\n  ".join(problems), file=sys.stderr)
+            raise SystemExit(UsageError.exit_code)
         if configuration.schedule is not None:
             flow.add_decorator("schedule", deco_kwargs=schedule_arguments(configuration))
         if configuration.packages is not None:
             flow.add_decorator(f"{configuration.packages.manager}_base", deco_kwargs=_packages(configuration.packages))
         for name, step in flow.steps:
-            for decorator, arguments in decorators(configuration, name):
+            for decorator, arguments in decorators(configuration, name, engine_of(sys.argv)):
                 step.add_decorator(decorator, deco_kwargs=arguments)
 
 
@@ -47,15 +61,19 @@ def configuration_of(flow: MutableFlow) -> FlowConfiguration | None:
     content = dict(flow.configs).get("config")
     if content is None:
         return None
-    return FORMS[flow._flow_cls.__name__].model_validate(content.to_dict())
+    form = next(FORMS[one.__name__] for one in flow._flow_cls.__mro__ if one.__name__ in FORMS)
+    return form.model_validate(content.to_dict())
 
 
-def decorators(configuration: FlowConfiguration, step: str) -> list[tuple[str, dict[str, Any]]]:
+def decorators(
+    configuration: FlowConfiguration, step: str, engine: str | None = None
+) -> list[tuple[str, dict[str, Any]]]:
     """Names and arguments of the decorators that a step gets.
 
     Args:
         configuration: The flow's.
         step: The step's name.
+        engine: What the flow is deployed to, if it is.
     """
     machine = configuration.machine(step)
     found: list[tuple[str, dict[str, Any]]] = [_engine(configuration, machine)]
@@ -66,8 +84,14 @@ def decorators(configuration: FlowConfiguration, step: str) -> list[tuple[str, d
         found.append(("timeout", {"seconds": round(60 * machine.timeout_minutes)}))
     if machine.catch:
         found.append(("catch", {"var": "failure"}))
-    if machine.environment:
-        found.append(("environment", {"vars": dict(machine.environment)}))
+    variables = dict(machine.environment)
+    if engine == "airflow":
+        variables |= CONFIGURATION_OF_PACKAGE
+    if variables:
+        found.append(("environment", {"vars": variables}))
+    if configuration.compute == "batch" and configuration.batch.secrets:
+        sources = [{"type": "aws-secrets-manager", "id": name} for name in configuration.batch.secrets]
+        found.append(("secrets", {"sources": sources}))
     return found
 
 
@@ -91,7 +115,7 @@ def _engine(configuration: FlowConfiguration, machine: Machine) -> tuple[str, di
         return "resources", needs
     settings: dict[str, Any] = {"image": machine.image or configuration.image}
     if configuration.compute == "batch":
-        settings |= configuration.batch.model_dump()
+        settings |= configuration.batch.model_dump(exclude={"secrets"})
         settings["queue"] = machine.queue or configuration.batch.queue
     else:
         settings |= configuration.kubernetes.model_dump()
@@ -108,12 +132,12 @@ def _packages(packages: Packages) -> dict[str, Any]:
 
 
 def needed_packages() -> dict[str, str]:
-    """What spore-yolo needs, in the versions that are installed here; other systems' and extras' parts are left out."""
+    """What the steps need, in the versions that are installed here; other systems' and extras' parts are left out."""
     from packaging.requirements import Requirement
 
     found = {}
     for text in metadata.requires("spore-yolo") or []:
         requirement = Requirement(re.sub(r"\s+", " ", text))
-        if requirement.marker is None or requirement.marker.evaluate({"extra": ""}):
+        if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in EXTRAS):
             found[requirement.name] = metadata.version(requirement.name)
     return found

@@ -5,13 +5,20 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_serializer, field_validator
 
+from spore_yolo.files.lake import is_remote
+from spore_yolo.pipeline.form import Form
+from spore_yolo.pipeline.schedule import Schedule
 
-class Form(BaseModel):
-    """A part of a configuration; unknown keys are errors."""
+__all__ = ["Batch", "FlowConfiguration", "Form", "Kubernetes", "Machine", "Packages", "Place", "Schedule"]
 
-    model_config = ConfigDict(extra="forbid", frozen=True)
+Compute = Literal["local", "batch", "kubernetes"]
+
+MOST_RETRIES = 4
+"""Metaflow makes six attempts at most: the first, these, and the one that goes on without a step."""
+
+SECRET_NAME = re.compile(r"(SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL)", re.IGNORECASE)
 
 
 class Machine(Form):
@@ -21,15 +28,15 @@ class Machine(Form):
         cpu: Cores.
         gpu: GPUs.
         memory_gb: Memory, in GB of 1,024 MB.
-        disk_gb: Room on disk, likewise; Kubernetes alone asks for it.
+        disk_gb: Room on disk, likewise; Kubernetes alone asks for it, and gives 10 where it is ``None``.
         shared_memory_gb: Size of ``/dev/shm``, through which torch hands on batches.
         image: The container's image; ``None``: the flow's.
         queue: AWS Batch: the job queue; ``None``: the flow's.
         retries: How often a step that failed is tried again.
-        minutes_between_retries: Pause before that.
-        timeout_minutes: A step that takes longer has failed; ``None``: no limit.
+        minutes_between_retries: Pause before that; AWS Step Functions make none.
+        timeout_minutes: A step that takes longer has failed; ``None``: five days.
         catch: Whether the flow goes on without a step that failed for good; its branch then has no result.
-        environment: Variables that are set for the step.
+        environment: Variables that are set for the step; they lie in plain text in what is deployed.
     """
 
     cpu: Annotated[int, Field(ge=1)] = 1
@@ -39,11 +46,23 @@ class Machine(Form):
     shared_memory_gb: Annotated[float, Field(gt=0)] | None = None
     image: str | None = None
     queue: str | None = None
-    retries: Annotated[int, Field(ge=0, le=10)] = 0
-    minutes_between_retries: Annotated[float, Field(ge=0)] = 2
+    retries: Annotated[int, Field(ge=0, le=MOST_RETRIES)] = 0
+    minutes_between_retries: Annotated[int, Field(ge=0)] = 2
     timeout_minutes: Annotated[float, Field(gt=0)] | None = None
     catch: bool = False
-    environment: dict[str, str] = {}
+    environment: dict[str, str] = Field(default_factory=dict)
+
+    @field_validator("environment")
+    @classmethod
+    def _holds_no_secret(cls, variables: dict[str, str]) -> dict[str, str]:
+        secret = sorted(name for name in variables if SECRET_NAME.search(name))
+        if secret:
+            # The values stay out of the message: it ends up in logs.
+            raise ValueError(
+                f"expected no secrets, which would lie in plain text in what is deployed; found {', '.join(secret)}."
+                " Use batch.secrets, kubernetes.secrets or the role of the container"
+            )
+        return variables
 
 
 class Batch(Form):
@@ -53,11 +72,13 @@ class Batch(Form):
         queue: Job queue; ``None``: the one of the Metaflow configuration.
         iam_role: Role of the container, which must reach the bucket; likewise.
         execution_role: Role for Fargate; likewise.
+        secrets: Names of secrets in AWS Secrets Manager, whose keys the steps get as environment variables.
     """
 
     queue: str | None = None
     iam_role: str | None = None
     execution_role: str | None = None
+    secrets: list[str] = Field(default_factory=list)
 
 
 class Kubernetes(Form):
@@ -74,10 +95,10 @@ class Kubernetes(Form):
 
     namespace: str | None = None
     service_account: str | None = None
-    secrets: list[str] = []
-    node_selector: dict[str, str] = {}
-    tolerations: list[dict[str, Any]] = []
-    image_pull_secrets: list[str] = []
+    secrets: list[str] = Field(default_factory=list)
+    node_selector: dict[str, str] = Field(default_factory=dict)
+    tolerations: list[dict[str, Any]] = Field(default_factory=list)
+    image_pull_secrets: list[str] = Field(default_factory=list)
 
 
 class Packages(Form):
@@ -91,49 +112,29 @@ class Packages(Form):
 
     manager: Literal["pypi", "conda"]
     python: str = "3.11"
-    packages: dict[str, str] = {}
+    packages: dict[str, str] = Field(default_factory=dict)
 
 
-class Schedule(Form):
-    """When a deployed flow starts by itself.
+def check_place(place: str | None, info: ValidationInfo) -> str | None:
+    """Refuses a path on this machine's disk where steps run on others; a validator of fields.
 
-    Attributes:
-        cron: Minute, hour, day of the month, month, day of the week; ``0 0 * * *`` is midnight.
-        timezone: Such as ``Europe/Zurich``; ``None``: UTC. AWS Step Functions know UTC alone.
+    Args:
+        place: A path or an address.
+        info: What is known of the configuration already, its ``compute`` among it.
+
+    Raises:
+        ValueError: Other machines do not see it.
     """
+    compute = info.data.get("compute", "local")
+    if place is not None and compute != "local" and not is_remote(place):
+        raise ValueError(
+            f"expected an s3:// address: compute: {compute} runs steps on machines that do not see this one's disk"
+        )
+    return place
 
-    cron: str
-    timezone: str | None = None
 
-    @field_validator("cron")
-    @classmethod
-    def _has_five_fields(cls, text: str) -> str:
-        parts = text.split()
-        if len(parts) != 5 or not all(re.fullmatch(r"[\w*/,\-?]+", part) for part in parts):
-            raise ValueError("expected five fields: minute hour day-of-month month day-of-week, as in '0 0 * * *'")
-        return " ".join(parts)
-
-    @field_validator("timezone")
-    @classmethod
-    def _is_known(cls, name: str | None) -> str | None:
-        from zoneinfo import available_timezones
-
-        if name is not None and name not in available_timezones():
-            raise ValueError("expected a time zone such as Europe/Zurich or UTC")
-        return name
-
-    def eventbridge(self) -> str:
-        """The same in the six fields of AWS EventBridge, where one of the two kinds of day must be ``?``.
-
-        Days of the week count from 1 (Sunday) there and from 0 here.
-
-        Source: https://docs.aws.amazon.com/eventbridge/latest/userguide/eb-scheduled-rule-pattern.html
-        """
-        minute, hour, day, month, weekday = self.cron.replace("?", "*").split()
-        if weekday == "*":
-            return f"{minute} {hour} {day} {month} ? *"
-        weekday = re.sub(r"(?<!/)\b[0-7]\b", lambda number: str(int(number[0]) % 7 + 1), weekday)
-        return f"{minute} {hour} ? {month} {weekday} *"
+Place = Annotated[str, AfterValidator(check_place)]
+"""A path or an address that steps read or write."""
 
 
 class FlowConfiguration(Form):
@@ -151,9 +152,9 @@ class FlowConfiguration(Form):
     """
 
     name: str
-    compute: Literal["local", "batch", "kubernetes"] = "local"
+    compute: Compute = "local"
     image: str | None = None
-    machines: dict[str, Machine] = {}
+    machines: dict[str, Machine] = Field(default_factory=dict)
     batch: Batch = Batch()
     kubernetes: Kubernetes = Kubernetes()
     packages: Packages | None = None
@@ -166,19 +167,44 @@ class FlowConfiguration(Form):
             raise ValueError("expected letters, digits, dots, dashes and underscores")
         return name
 
-    @model_validator(mode="after")
-    def _fits_the_engine(self) -> FlowConfiguration:
-        if self.schedule and self.schedule.timezone not in (None, "UTC") and self.compute == "batch":
-            raise ValueError(
-                "schedule.timezone: AWS Step Functions, which schedule compute: batch, know UTC alone; leave it out"
+    @field_validator("machines")
+    @classmethod
+    def _are_steps(cls, machines: dict[str, Machine], info: ValidationInfo) -> dict[str, Machine]:
+        problems = []
+        unknown = sorted(set(machines) - {"default", *cls.steps()})
+        if unknown:
+            problems.append(
+                f"expected steps of the flow ({', '.join(cls.steps())}) or default, found {', '.join(unknown)}"
             )
-        named = set(self.machines) - {"default", *self.steps()}
-        if named:
+        needed = sorted({name for name, one in machines.items() if one.catch} & {*cls.steps()} - {*cls.catchable()})
+        if needed:
+            problems.append(f"catch: expected steps that the flow can go on without, found {', '.join(needed)}")
+        if info.data.get("compute") == "batch":
+            problems += [
+                f"{name}.timeout_minutes: AWS Batch takes 1 at least, found {one.timeout_minutes:g}"
+                for name, one in machines.items()
+                if one.timeout_minutes is not None and one.timeout_minutes < 1
+            ]
+        if problems:
+            raise ValueError("; ".join(problems))
+        return machines
+
+    @field_serializer("machines")
+    def _keeps_what_is_said(self, machines: dict[str, Machine]) -> dict[str, Any]:
+        """Leaves out what a machine does not say: written out, its defaults would win over those of ``default``."""
+        return {name: machine.model_dump(mode="json", exclude_unset=True) for name, machine in machines.items()}
+
+    @field_validator("schedule")
+    @classmethod
+    def _fits_the_engine(cls, schedule: Schedule | None, info: ValidationInfo) -> Schedule | None:
+        if schedule is None or info.data.get("compute") != "batch":
+            return schedule
+        if not schedule.is_utc:
             raise ValueError(
-                f"machines: expected steps of the flow ({', '.join(self.steps())}) or default, found"
-                f" {', '.join(sorted(named))}"
+                "timezone: AWS Step Functions, which start what runs on AWS Batch, know UTC alone; leave it out"
             )
-        return self
+        schedule.eventbridge()
+        return schedule
 
     @classmethod
     def steps(cls) -> tuple[str, ...]:

@@ -1,4 +1,4 @@
-"""Which slides a run looks at, and what its tables call them."""
+"""Which slides a run looks at."""
 
 from __future__ import annotations
 
@@ -6,14 +6,8 @@ import glob
 from pathlib import Path
 
 from spore_yolo.files.errors import UsageError
-from spore_yolo.files.lake import remote_of
 from spore_yolo.inference.slides import SLIDE_SUFFIXES
 from spore_yolo.inference.slides import find_slides as slides_in
-
-
-def slide_name(slide: Path) -> str:
-    """What tables call a slide: its path as it was given, or the address in the data lake that it was pulled from."""
-    return str(remote_of(slide) or slide.as_posix())
 
 
 def find_slides(sources: list[str], *ours: Path) -> list[Path]:

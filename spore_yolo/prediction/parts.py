@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -28,6 +28,9 @@ FORM = 1
 """Counts up when what is kept changes its form."""
 
 STATE, PARTS, RESULTS, PREVIOUS = "state.json", "parts", "results", "previous"
+FINISHED = "candidates.csv"
+"""By this file an output folder is known."""
+
 DAMAGED = (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError)
 """What reading a damaged part raises."""
 
@@ -186,6 +189,16 @@ class UnfinishedRun:
         self.output = Path(os.path.abspath(output))
         self.folder = self.output.with_name(f"{self.output.name}.unfinished")
 
+    def finds(self) -> Literal["nothing", "results", "other things"]:
+        """What lies where the results will lie."""
+        if not self.output.exists():
+            return "nothing"
+        if not self.output.is_dir():
+            return "other things"
+        if (self.output / FINISHED).exists():
+            return "results"
+        return "other things" if any(self.output.iterdir()) else "nothing"
+
     def holds_parts(self) -> bool:
         """Whether there is anything to go on from."""
         return (self.folder / STATE).exists() and any(self._parts())
@@ -198,12 +211,12 @@ class UnfinishedRun:
         (self.folder / PARTS).mkdir(parents=True)
         self._write_state(options, slides)
 
-    def resume(self, options: Mapping[str, Any], slides: Mapping[str, Path]) -> list[str]:
+    def resume(self, options: Mapping[str, Any], slides: Mapping[str, FileMark]) -> list[str]:
         """Goes on with a run.
 
         Args:
             options: All that decides on the results, by the name that messages call it.
-            slides: Name and file of each slide.
+            slides: Name of each slide, and its file as it is now.
 
         Returns:
             Slides that the run did not have before; they are added.
@@ -225,13 +238,13 @@ class UnfinishedRun:
         gone = [name for name in state["slides"] if name not in slides]
         if gone:
             raise UsageError(
-                f"--resume: {_listed(gone)} belonged to the run in {self.folder} and cannot be found in --source; bring"
+                f"--resume: {listed(gone)} belonged to the run in {self.folder} and cannot be found in --source; bring"
                 " them back, or start over with --force"
             )
-        changed = [name for name, path in slides.items() if self._is_changed(name, path)]
+        changed = [name for name, file in slides.items() if self._is_changed(name, file)]
         if changed:
             raise UsageError(
-                f"--resume: {_listed(changed)} changed since the run in {self.folder} looked at them; start over with"
+                f"--resume: {listed(changed)} changed since the run in {self.folder} looked at them; start over with"
                 " --force"
             )
         added = [name for name in slides if name not in set(state["slides"])]
@@ -239,16 +252,28 @@ class UnfinishedRun:
             self._write_state(options, list(slides))
         return added
 
+    def slides(self) -> list[str]:
+        """The names of all slides of the run, in their order.
+
+        Raises:
+            UsageError: There is no run, or what says it is damaged.
+        """
+        return [str(name) for name in self._read_state()["slides"]]
+
+    def options(self) -> dict[str, Any]:
+        """All that decides on the results, as :meth:`begin` was told; likewise."""
+        return dict(self._read_state()["options"])
+
     def is_done(self, slide: str) -> bool:
         """Whether a slide's part is there."""
-        return self._part(slide).exists()
+        return self.part(slide).exists()
 
     def save(self, part: SlidePart, marked: bytes | None) -> None:
         """Keeps what was found on a slide, whole or not at all."""
         if marked is not None:
             with atomic_file(self.marked(part.slide)) as temporary:
                 temporary.write_bytes(marked)
-        part.write(self._part(part.slide))
+        part.write(self.part(part.slide))
 
     def load(self, slide: str) -> SlidePart:
         """What was found on a slide that is done.
@@ -257,10 +282,18 @@ class UnfinishedRun:
             SporeYoloError: The part is damaged; it is removed, so that the slide is looked at anew.
         """
         try:
-            return SlidePart.read(self._part(slide))
+            return SlidePart.read(self.part(slide))
         except SporeYoloError:
-            self._part(slide).unlink()
+            self.forget(slide)
             raise
+
+    def forget(self, slide: str) -> None:
+        """Lets a slide be looked at anew."""
+        self.part(slide).unlink()
+
+    def part(self, slide: str) -> Path:
+        """What was found on a slide, as a file."""
+        return self.folder / PARTS / f"{_key(slide)}.npz"
 
     def marked(self, slide: str) -> Path:
         """The marked slide, a JPEG; its name does not say so, lest another run takes it for a slide."""
@@ -306,18 +339,15 @@ class UnfinishedRun:
     def _parts(self) -> Iterator[Path]:
         return (path for path in (self.folder / PARTS).glob("*.npz") if not path.name.startswith("."))
 
-    def _part(self, slide: str) -> Path:
-        return self.folder / PARTS / f"{_key(slide)}.npz"
-
-    def _is_changed(self, slide: str, path: Path) -> bool:
+    def _is_changed(self, slide: str, file: FileMark) -> bool:
         """Whether a slide was looked at, and its file is another one now."""
         if not self.is_done(slide):
             return False
         try:
-            with np.load(self._part(slide), allow_pickle=False) as arrays:
-                return FileMark(**json.loads(str(arrays["about"]))["file"]) != FileMark.of(path)
+            with np.load(self.part(slide), allow_pickle=False) as arrays:
+                return FileMark(**json.loads(str(arrays["about"]))["file"]) != file
         except DAMAGED:
-            self._part(slide).unlink()
+            self.forget(slide)
             return False
 
     def _write_state(self, options: Mapping[str, Any], slides: Sequence[str]) -> None:
@@ -330,6 +360,8 @@ class UnfinishedRun:
             state = json.loads(path.read_text(encoding="utf-8"))
             if state["form"] == FORM and isinstance(state["options"], dict) and isinstance(state["slides"], list):
                 return dict(state)
+        except FileNotFoundError:
+            raise UsageError(f"{path}: no such file; there is no unfinished run to go on with") from None
         except (ValueError, KeyError, TypeError):
             pass
         raise UsageError(f"{path}: damaged, or made by another version of spore-yolo; start over with --force")
@@ -340,6 +372,7 @@ def _key(slide: str) -> str:
     return sha256_text(slide)[:24]
 
 
-def _listed(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """The first of some slides, and how many more there are."""
     more = len(names) - MOST_TOLD
     return ", ".join(names[:MOST_TOLD]) + (f" and {more:,} more slides" if more > 0 else "")

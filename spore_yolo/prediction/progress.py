@@ -29,15 +29,18 @@ class LookingBar:
         slides: The files that are still to be looked at.
         done: How many slides an earlier run has done.
         all_slides: How many there are.
+        quiet: Whether only failures are told, since nobody sees a bar.
     """
 
-    def __init__(self, slides: Sequence[Path], done: int, all_slides: int) -> None:
+    def __init__(self, slides: Sequence[Path], done: int, all_slides: int, quiet: bool = False) -> None:
         self._sizes = _at_a_glance(slides)
         known = [size for size in self._sizes.values() if size is not None]
         self._known, self._measured = sum(known), len(known)
         self._done, self._failed, self._all = done, 0, all_slides
         self._finished = 0.0
-        self._bar: Any = tqdm(total=self._total(), desc="looking", unit="MP", bar_format=FORM, mininterval=0.5)
+        self._bar: Any = tqdm(
+            total=self._total(), desc="looking", unit="MP", bar_format=FORM, mininterval=0.5, disable=quiet
+        )
         self._show()
 
     def open(self, path: Path, pixels: int) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -72,12 +72,12 @@ def predict(options: PredictionOptions, slides: Mapping[str, Path], resume: bool
     """
     output = options.output
     unfinished = UnfinishedRun(output)
-    if resume and is_finished(output) and not unfinished.holds_parts():
+    if resume and unfinished.finds() == "results" and not unfinished.holds_parts():
         print(f"nothing to resume: {output} is finished")
         return
     check_output(unfinished, resume, force)
     looker = looker_for(options, list(slides))
-    begin(unfinished, deciding_options(options, looker), slides, resume)
+    begin(unfinished, deciding_options(options, looker), marks_of(slides), resume)
     with _kept(unfinished, slides):
         failures = look(looker, unfinished, slides, options.z)
         summary = assemble(looker, unfinished, list(slides), failures)
@@ -116,13 +116,24 @@ def looker_for(options: PredictionOptions, slides: Sequence[str]) -> SlideLooker
     )
 
 
-def begin(unfinished: UnfinishedRun, deciding: Mapping[str, Any], slides: Mapping[str, Path], resume: bool) -> None:
+def marks_of(slides: Mapping[str, Path]) -> dict[str, FileMark]:
+    """The files of slides as they are now, by the slides' names; one that has just gone has a mark of its own."""
+    marks = {}
+    for name, path in slides.items():
+        try:
+            marks[name] = FileMark.of(path)
+        except OSError:  # is told when the slide is opened
+            marks[name] = FileMark(-1, -1)
+    return marks
+
+
+def begin(unfinished: UnfinishedRun, deciding: Mapping[str, Any], slides: Mapping[str, FileMark], resume: bool) -> None:
     """Starts a run, or goes on with it if that is wished and possible.
 
     Args:
         unfinished: Where it is kept.
         deciding: See :func:`deciding_options`.
-        slides: Name and file of each slide.
+        slides: Name of each slide, and its file as it is now.
         resume: Whether to go on with what is kept.
     """
     if resume and unfinished.holds_parts():
@@ -133,7 +144,13 @@ def begin(unfinished: UnfinishedRun, deciding: Mapping[str, Any], slides: Mappin
         unfinished.begin(deciding, list(slides))
 
 
-def assemble(looker: SlideLooker, unfinished: UnfinishedRun, slides: Sequence[str], failures: list[Failure]) -> Summary:
+def assemble(
+    looker: SlideLooker,
+    unfinished: UnfinishedRun,
+    slides: Sequence[str],
+    failures: list[Failure],
+    keep: bool = False,
+) -> Summary:
     """Writes the output folder from what is kept of each slide.
 
     Args:
@@ -141,18 +158,26 @@ def assemble(looker: SlideLooker, unfinished: UnfinishedRun, slides: Sequence[st
         unfinished: Where it is kept; stays as it is where slides failed, to try these again.
         slides: The names of all slides, in their order.
         failures: Those that could not be looked at.
+        keep: Whether what is kept stays as it is in any case.
     """
     done = [name for name in slides if unfinished.is_done(name)]
     if not done:
         raise SporeYoloError(f"none of the {len(slides):,} slides could be looked at; nothing was written")
-    with unfinished.results(keep=bool(failures)) as folder:
+    with unfinished.results(keep=keep or bool(failures)) as folder:
         results = PredictionOutput(folder, looker.pair, looker.point, unique_names(list(slides)), looker.images)
         for name in done:
             results.add(unfinished.load(name), unfinished.marked(name) if looker.images else None)
         return results.write(failures)
 
 
-def look(looker: SlideLooker, unfinished: UnfinishedRun, slides: Mapping[str, Path], z: Focus) -> list[Failure]:
+def look(
+    looker: SlideLooker,
+    unfinished: UnfinishedRun,
+    slides: Mapping[str, Path],
+    z: Focus,
+    during: Callable[[str], AbstractContextManager[object]] = nullcontext,
+    quiet: bool = False,
+) -> list[Failure]:
     """Looks at all slides that are not done, and keeps what was found on each.
 
     Args:
@@ -160,6 +185,8 @@ def look(looker: SlideLooker, unfinished: UnfinishedRun, slides: Mapping[str, Pa
         unfinished: Where it is kept.
         slides: Name and file of each slide.
         z: Which focal plane.
+        during: What surrounds the work on a slide, by its name, such as to bring its file here.
+        quiet: Whether no progress is shown, but for slides that fail.
 
     Returns:
         The slides that cannot be read.
@@ -169,18 +196,20 @@ def look(looker: SlideLooker, unfinished: UnfinishedRun, slides: Mapping[str, Pa
         if unfinished.is_done(name):
             looker.best.add(looker.places[name], unfinished.load(name).crops)
     left = {name: path for name, path in slides.items() if not unfinished.is_done(name)}
-    with LookingBar(list(left.values()), len(slides) - len(left), len(slides)) as bar:
+    with LookingBar(list(left.values()), len(slides) - len(left), len(slides), quiet) as bar:
         for name, path in left.items():
             try:
-                file = FileMark.of(path)
-                with open_slide(path, z=z) as slide:
-                    bar.open(path, slide.width * slide.height)
-                    part, marked = looker.look(name, slide, file, bar.advance)
+                with during(name):
+                    file = FileMark.of(path)
+                    with open_slide(path, z=z) as slide:
+                        bar.open(path, slide.width * slide.height)
+                        found = looker.look(name, slide, file, bar.advance)
             except (SporeYoloError, MemoryError, OSError) as error:
                 failure = Failure(name, _reason(error, path))
                 failures.append(failure)
                 bar.close_slide(path, f"{name}: {failure.reason}")
                 continue
+            part, marked = found
             unfinished.save(part, marked)
             looker.best.add(looker.places[name], part.crops)
             bar.close_slide(path)
@@ -239,8 +268,8 @@ def check_output(unfinished: UnfinishedRun, resume: bool, force: bool) -> None:
     Raises:
         UsageError: Something lies there.
     """
-    output = unfinished.output
-    if output.exists() and not (output.is_dir() and (is_finished(output) or not any(output.iterdir()))):
+    output, found = unfinished.output, unfinished.finds()
+    if found == "other things":
         raise UsageError(f"--output: {output} exists and holds other things than predictions; choose another folder")
     if force:
         return
@@ -250,10 +279,5 @@ def check_output(unfinished: UnfinishedRun, resume: bool, force: bool) -> None:
                 f"--output: {unfinished.folder} holds a run that is not finished; add --resume to go on with it, or"
                 " --force to start over"
             )
-    elif is_finished(output):
+    elif found == "results":
         raise UsageError(f"--output: {output} holds predictions already; choose another folder or add --force")
-
-
-def is_finished(output: Path) -> bool:
-    """Whether results lie there."""
-    return (output / "candidates.csv").exists()

@@ -13,6 +13,7 @@ from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
+from spore_yolo.training.epochs import EpochFollower, OnEpoch
 from spore_yolo.training.starting import check_weights, load_model, plain, starting_model
 
 MODELS = tuple(f"yolov8{size}-cls" for size in "nsmlx")
@@ -85,7 +86,11 @@ class TrainedClassifier:
 
 
 def train_classifier(
-    settings: ClassifierSettings, crops: CropFolder, folder: Path, quiet: bool = False
+    settings: ClassifierSettings,
+    crops: CropFolder,
+    folder: Path,
+    quiet: bool = False,
+    on_epoch: OnEpoch | None = None,
 ) -> TrainedClassifier:
     """Trains on crops; Ultralytics' own run (curves, plots, checkpoints) goes to ``folder``.
 
@@ -97,6 +102,7 @@ def train_classifier(
         crops: What to train on.
         folder: Where Ultralytics' run goes.
         quiet: Say little and draw no plots.
+        on_epoch: Is told of each epoch.
 
     Raises:
         SporeYoloError: The weights do not load, or the training breaks off.
@@ -118,6 +124,8 @@ def train_classifier(
 
     model.add_callback("on_pretrain_routine_start", limit_epoch)
     model.add_callback("on_train_epoch_end", note_progress)
+    if on_epoch is not None:
+        EpochFollower(on_epoch).follow(model)
     began = time.monotonic()
     arguments = {
         **MICROSCOPY,

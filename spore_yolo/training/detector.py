@@ -6,7 +6,7 @@ import csv
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
+from spore_yolo.training.epochs import EpochFollower, OnEpoch, epochs_of
 from spore_yolo.training.starting import check_weights, load_model, plain, starting_model
 
 MODELS = tuple(f"yolov8{size}{head}" for head in ("", "-p2") for size in "nsmlx")
@@ -92,7 +93,12 @@ class TrainedDetector:
 
 
 def train_detector(
-    settings: TrainingSettings, tiles: TileFolder, folder: Path, resume: bool = False
+    settings: TrainingSettings,
+    tiles: TileFolder,
+    folder: Path,
+    resume: bool = False,
+    on_epoch: OnEpoch | None = None,
+    after_epoch: Callable[[], None] | None = None,
 ) -> TrainedDetector:
     """Trains on tiles; Ultralytics' own run (curves, plots, checkpoints) goes to ``folder / "detector"``.
 
@@ -101,6 +107,8 @@ def train_detector(
         tiles: What to train on.
         folder: The run's folder.
         resume: Go on from ``folder / "detector/weights/last.pt"``, with the settings that it was begun with.
+        on_epoch: Is told of each epoch; after an interruption of those before it once more.
+        after_epoch: Is called after each epoch, when a training could go on from it.
 
     Raises:
         SporeYoloError: There is nothing to resume, the weights do not load, or the training breaks off.
@@ -118,6 +126,9 @@ def train_detector(
         previous = _read_record(record)
         model, start = load_model(ultralytics, last), str(previous["start"])
         epoch, epochs = model.ckpt["epoch"], model.ckpt["train_args"]["epochs"]
+        if on_epoch is not None:
+            for number, figures in epochs_of(run / "results.csv", None if epoch < 0 else epoch + 1):
+                on_epoch(number, figures)
         if best.exists() and (epoch < 0 or epoch + 1 >= epochs):
             # Ultralytics strips the last checkpoint when it is done; asked to resume it would begin anew.
             print("the training itself was done already")
@@ -150,6 +161,10 @@ def train_detector(
     if settings.minutes is not None:
         model.add_callback("on_train_epoch_start", follow_clock)
     model.add_callback("on_model_save", note_progress)
+    if on_epoch is not None:
+        EpochFollower(on_epoch).follow(model)
+    if after_epoch is not None:
+        model.add_callback("on_model_save", lambda trainer: after_epoch())
     try:
         model.train(trainer=TileTrainer, **arguments)
     except (SyntaxError, TypeError, ValueError, NotImplementedError) as error:

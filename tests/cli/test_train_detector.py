@@ -109,7 +109,7 @@ def stand_in(monkeypatch: pytest.MonkeyPatch, untrained_checkpoint: Path, spot_d
 
     seen: list[Any] = []
 
-    def train(settings: Any, tiles: Any, folder: Path, resume: bool) -> TrainedDetector:
+    def train(settings: Any, tiles: Any, folder: Path, resume: bool, *_: Any) -> TrainedDetector:
         seen.append(settings)
         return TrainedDetector(untrained_checkpoint, "a stand-in", 1234, 90.0, 3)
 

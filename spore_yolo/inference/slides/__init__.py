@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from spore_yolo.inference.slides.focus import Focus, parse_focus
-from spore_yolo.inference.slides.opening import SLIDE_SUFFIXES, find_slides, open_slide
+from spore_yolo.inference.slides.opening import SLIDE_SUFFIXES, find_slides, open_slide, slides_among
 from spore_yolo.inference.slides.slide import ArraySlide, Pixels, Slide, UnreadableSlide
 
 __all__ = [
@@ -16,4 +16,5 @@ __all__ = [
     "find_slides",
     "open_slide",
     "parse_focus",
+    "slides_among",
 ]

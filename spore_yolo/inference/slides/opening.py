@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Iterable
 from pathlib import Path
 
 from spore_yolo.files.images import IMAGE_SUFFIXES, UnreadableImage
@@ -57,11 +58,16 @@ def find_slides(folder: Path) -> list[Path]:
     What belongs to a slide of several files is no slide: the folder beside a ``.mrxs`` or ``.vsi``, and the images that
     a ``.vms`` lists. Links to folders are not followed.
     """
+    named_so = (path for path in folder.rglob("*") if path.suffix.lower() in SLIDE_SUFFIXES)
+    return slides_among(folder, (path for path in named_so if os.path.isfile(path)))
+
+
+def slides_among(folder: Path, paths: Iterable[Path]) -> list[Path]:
+    """Those of some files under ``folder`` that :func:`find_slides` takes for slides; only ``.vms`` files are read."""
     files = [
         path
-        for path in folder.rglob("*")
+        for path in paths
         if path.suffix.lower() in SLIDE_SUFFIXES
-        and os.path.isfile(path)
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
     belonging: set[Path] = set()

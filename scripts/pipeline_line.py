@@ -1,0 +1,6 @@
+"""Runs the training flow of one pair, as Airflow can: docs/pipeline-remote.md says how."""
+
+from spore_yolo.pipeline.training_line import TrainingLine
+
+if __name__ == "__main__":
+    TrainingLine()

@@ -1,0 +1,95 @@
+"""The options that say where a run is tracked."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from spore_yolo.experiments.tracking import Tracking, TrackingSettings
+
+VARIABLE = "SPORE_YOLO_TRACKING"
+"""The environment variable that holds the default of ``--tracking``."""
+
+CHOICES = ("mlflow", "wandb", "both", "none")
+OPTIONS = ("tracking", "tracking_uri", "experiment")
+
+
+def add_tracking(parser: argparse.ArgumentParser) -> None:
+    """Adds ``--tracking``, ``--tracking-uri`` and ``--experiment``."""
+    group = parser.add_argument_group("tracking")
+    group.add_argument(
+        "--tracking",
+        choices=CHOICES,
+        help=f"where the run is tracked (default: ${VARIABLE}, or else mlflow)",
+    )
+    group.add_argument(
+        "--tracking-uri",
+        metavar="URI",
+        help="MLflow's store, such as http://host:5000 (default: $MLFLOW_TRACKING_URI, or else mlflow.db in the folder"
+        " of runs)",
+    )
+    group.add_argument(
+        "--experiment",
+        metavar="NAME",
+        help="MLflow's experiment and W&B's project (default: $MLFLOW_EXPERIMENT_NAME and $WANDB_PROJECT, or else"
+        " spore-yolo)",
+    )
+
+
+def chosen_tracking(arguments: argparse.Namespace, run_folder: Path | None) -> Tracking:
+    """The tracking of a run as the options say.
+
+    Args:
+        arguments: The command line.
+        run_folder: The run's folder; ``None`` where the command works on something else, which is not tracked.
+
+    Raises:
+        UsageError: The options contradict each other, or what they ask for is not installed.
+    """
+    from spore_yolo.experiments.tracking import NO_TRACKING, Tracking
+    from spore_yolo.files.errors import UsageError
+
+    if run_folder is None:
+        given = [name for name in OPTIONS if getattr(arguments, name) not in (None, "none")]
+        if given:
+            raise UsageError(f"--{given[0].replace('_', '-')}: only a run is tracked; name it with --run")
+        return NO_TRACKING
+    settings = chosen_settings(arguments)
+    return Tracking(run_folder, settings) if settings.stores else NO_TRACKING
+
+
+def chosen_settings(arguments: argparse.Namespace) -> TrackingSettings:
+    """The settings as the options say; without stores where nothing is to be tracked.
+
+    Raises:
+        UsageError: The options contradict each other, or what they ask for is not installed.
+    """
+    import importlib.util
+
+    from spore_yolo.experiments.tracking import TrackingSettings
+    from spore_yolo.experiments.tracking.settings import EXPERIMENT
+    from spore_yolo.files.errors import UsageError
+
+    choice = arguments.tracking or os.environ.get(VARIABLE) or "mlflow"
+    if choice not in CHOICES:
+        raise UsageError(f"{VARIABLE}: expected one of {', '.join(CHOICES)}, found {choice!r}")
+    stores = {"mlflow": ("mlflow",), "wandb": ("wandb",), "both": ("mlflow", "wandb"), "none": ()}[choice]
+    if arguments.tracking_uri and "mlflow" not in stores:
+        raise UsageError(f"--tracking-uri is of MLflow, and --tracking is {choice}; leave one of them out")
+    missing = [name for name in stores if importlib.util.find_spec(name) is None]
+    if missing and (arguments.tracking or os.environ.get(VARIABLE)):
+        raise UsageError(f"--tracking {choice}: {' and '.join(missing)} is missing; pip install 'spore-yolo[tracking]'")
+    mode = os.environ.get("WANDB_MODE", "offline")
+    name = arguments.experiment
+    return TrackingSettings.model_validate(
+        {
+            "stores": stores,
+            "mlflow_uri": arguments.tracking_uri,
+            "experiment": name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT,
+            "wandb_project": name or os.environ.get("WANDB_PROJECT") or EXPERIMENT,
+            "wandb_mode": "online" if mode == "online" else "offline",
+        }
+    )

@@ -1,0 +1,40 @@
+"""Locks between processes, which end with the process however it ends."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+
+def _module() -> Any:
+    """``fcntl``, or ``None`` where the system has none; there nothing is locked."""
+    try:
+        return importlib.import_module("fcntl")
+    except ImportError:
+        return None
+
+
+@contextmanager
+def locked(path: Path, wait: bool = True) -> Iterator[bool]:
+    """Holds a lock on a file, which is made if it is missing.
+
+    Args:
+        path: The file.
+        wait: Wait for whoever holds the lock.
+
+    Yields:
+        Whether the lock is held; ``False`` only without ``wait``, when another holds it.
+    """
+    fcntl = _module()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("ab") as stream:
+        if fcntl is not None:
+            try:
+                fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            except BlockingIOError:
+                yield False
+                return
+        yield True

@@ -1,0 +1,426 @@
+"""What the steps of the prediction flow do; they hold no more than calls of these functions."""
+
+from __future__ import annotations
+
+import json
+import re
+import time
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
+from io import BytesIO
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.inference.device import torch_device
+from spore_yolo.pipeline.configuration import PredictionConfiguration
+from spore_yolo.pipeline.estimate import (
+    ENOUGH_SECONDS,
+    SAMPLE,
+    Estimate,
+    Price,
+    duration,
+    sample_order,
+    this_machine,
+)
+from spore_yolo.pipeline.shared_run import SharedRun, shared_run
+from spore_yolo.pipeline.slides import CannotBring, Shard, at_hand, dealt, found_slides
+from spore_yolo.pipeline.workplace import beneath, brought, local_of
+from spore_yolo.prediction.parts import listed
+from spore_yolo.prediction.point import point_note
+from spore_yolo.prediction.running import (
+    PredictionOptions,
+    assemble,
+    begin,
+    check_output,
+    deciding_options,
+    look,
+    looker_for,
+)
+from spore_yolo.prediction.summary import Failure
+
+if TYPE_CHECKING:
+    from spore_yolo.inference.slides import Focus
+    from spore_yolo.prediction.slide import SlideLooker
+
+OF_THE_MACHINE = ("backend", "--batch", "device", "version of ")
+"""Deciding options, by how their names begin, in which machines may differ."""
+
+KEYS = {
+    "--source": "slides",
+    "--output": "output",
+    "--operating-point": "operating_point",
+    "--at": "at",
+    "--mpp": "um_per_px",
+    "--no-resample": "resample",
+    "--no-images": "images",
+    "--batch": "batch_size",
+    "--skip-empty": "skip_empty",
+    "--force": "force: true",
+    "--z": "z",
+}
+"""What messages of ``spore-yolo predict`` call an option, and its key in the configuration."""
+
+SECONDS_BETWEEN_LINES = 60
+"""In the log of a task, of how far it is."""
+
+SLOWEST = 10
+"""Slides that the card names as those that took longest."""
+
+SHEETS, SHEET_WIDTH = 6, 1600
+"""Contact sheets on the card, and their width in pixels."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What the flow is going to do.
+
+    Attributes:
+        output: Folder or address for the results.
+        shards: Who looks at which slides.
+        estimate: What it will take.
+    """
+
+    output: str
+    shards: list[Shard]
+    estimate: Estimate
+
+    @property
+    def numbers(self) -> list[int]:
+        """The numbers of the shards, which the flow's branches are told."""
+        return [shard.number for shard in self.shards]
+
+
+@dataclass(frozen=True)
+class ShardReport:
+    """What a task did.
+
+    Attributes:
+        number: Of its shard.
+        seconds: What it took.
+        looked: Seconds of each slide that it looked at.
+        failures: Slides that cannot be read.
+        backend: What ran the networks.
+        machine: Where it ran.
+    """
+
+    number: int
+    seconds: float
+    looked: dict[str, float]
+    failures: list[Failure]
+    backend: str
+    machine: str
+
+
+@dataclass(frozen=True)
+class Results:
+    """What the flow found.
+
+    Attributes:
+        text: What ``spore-yolo predict`` prints at the end.
+        counts: Detections of each class over all slides, and ``all``.
+        targets: The classes that the user is after.
+        slides: How many slides were looked at.
+        failures: The others.
+        notes: Notes and warnings, a line each.
+        took: What it took, beside the estimate.
+        slowest: Seconds of the slides that took longest.
+        machines: Where each shard ran, and what it took.
+        sheets: First page of each class's contact sheets, as JPEG.
+    """
+
+    text: str
+    counts: dict[str, int]
+    targets: list[str]
+    slides: int
+    failures: list[Failure]
+    notes: list[str]
+    took: str
+    slowest: dict[str, float]
+    machines: list[tuple[int, str, float, int]]
+    sheets: dict[str, bytes]
+
+
+@dataclass
+class Watch:
+    """Measures what each slide takes, and says now and then how far the work is.
+
+    Attributes:
+        slides: How many there are.
+        looked: Seconds of each slide that could be looked at.
+    """
+
+    slides: int
+    looked: dict[str, float] = field(default_factory=dict)
+    _told: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def during(self, slide: str) -> Iterator[None]:
+        """Has a slide at hand, and the time taken."""
+        begun = time.monotonic()
+        with at_hand(slide):
+            yield
+        now = time.monotonic()
+        self.looked[slide] = now - begun
+        if now - self._told > SECONDS_BETWEEN_LINES:
+            self._told = now
+            print(f"looked at {len(self.looked):,} of {self.slides:,} slides", flush=True)
+
+
+def start(configuration: PredictionConfiguration) -> Plan:
+    """Finds the slides, begins or goes on with the run, measures, and says what it will take.
+
+    Raises:
+        SporeYoloError: Something is wrong with the configuration, or the run would cost too much.
+    """
+    output = configuration.output.replace("{date}", datetime.now(UTC).date().isoformat())
+    with _in_words_of_the_configuration(), shared_run(output) as run:
+        check_output(run, resume=True, force=configuration.force)
+        slides = found_slides(configuration.slides, output)
+        begun = time.monotonic()
+        options = _options(configuration)
+        looker = looker_for(options, list(slides))
+        loading = time.monotonic() - begun
+        if not configuration.force:
+            run.fetch_all()
+        begin(run, deciding_options(options, looker), slides, resume=not configuration.force)
+        measured = _measured(looker, run, {name: mark.size for name, mark in slides.items()}, configuration.z)
+        sizes = {name: 0 if run.is_done(name) else max(1, mark.size) for name, mark in slides.items()}
+    shards = dealt(sizes, configuration.shards)
+    estimate = Estimate(
+        slides=len(slides),
+        done=sum(size == 0 for size in sizes.values()),
+        measured=measured,
+        loading=loading,
+        shards=len(shards),
+        share_machine=configuration.compute == "local",
+        machine=_machine(configuration, looker),
+        price=Price(configuration.price_per_hour, configuration.currency, configuration.most_cost),
+    )
+    print(estimate.text(), flush=True)
+    estimate.check()
+    return Plan(output, shards, estimate)
+
+
+def predict_shard(configuration: PredictionConfiguration, plan: Plan, number: int) -> ShardReport:
+    """Looks at the slides of a shard that are not done.
+
+    Raises:
+        SporeYoloError: Slides cannot be brought here, or the pair is another one by now.
+    """
+    begun = time.monotonic()
+    slides = plan.shards[number - 1].slides
+    with _in_words_of_the_configuration(), shared_run(plan.output) as run:
+        run.fetch(slides)
+        options = _options(configuration)
+        looker = looker_for(options, run.slides())
+        _check_the_same(run.options(), deciding_options(options, looker))
+        watch = Watch(sum(not run.is_done(name) for name in slides))
+        places = {name: local_of(name) for name in slides}
+        failures = look(looker, run, places, configuration.z, watch.during, quiet=True)
+    seconds = time.monotonic() - begun
+    print(f"shard {number}: looked at {len(watch.looked):,} slides in {duration(seconds)}, {len(failures):,} failed")
+    return ShardReport(
+        number,
+        seconds,
+        watch.looked,
+        failures,
+        backend=looker.pair.detector.runner.backend,
+        machine=_machine(configuration, looker),
+    )
+
+
+def of_branches(plan: Plan, branches: Sequence[Any]) -> tuple[list[ShardReport], dict[int, str]]:
+    """What the shards' branches of the flow brought: the reports, and why there is none, by the shard's number.
+
+    Args:
+        plan: The flow's.
+        branches: What Metaflow hands to a join, in the order of the shards.
+    """
+    found = [getattr(branch, "report", None) for branch in branches]
+    lost = {}
+    for number, branch, report in zip(plan.numbers, branches, found, strict=True):
+        if report is None:
+            reason = str(getattr(getattr(branch, "failure", None), "exception", "") or "no reason is known")
+            lost[number] = " ".join(reason.split())
+    return [report for report in found if report is not None], lost
+
+
+def join(
+    configuration: PredictionConfiguration, plan: Plan, reports: Sequence[ShardReport], lost: Mapping[int, str]
+) -> Results:
+    """Makes one result of what the shards found; what is kept of each slide stays.
+
+    Args:
+        configuration: The flow's.
+        plan: What :func:`start` planned.
+        reports: Of the shards that came to their end.
+        lost: Why the others did not, by their numbers.
+
+    Raises:
+        SporeYoloError: A slide is missing or there twice, or none could be looked at.
+    """
+    with _in_words_of_the_configuration(), shared_run(plan.output) as run:
+        run.fetch()
+        names = run.slides()
+        run.fetch(names, marked=configuration.images)
+        failures = _failures(plan, run, names, reports, lost)
+        # Nothing is looked at any more: any machine can do this.
+        looker = looker_for(replace(_options(configuration), device="cpu", backend="torch"), names)
+        summary = assemble(looker, run, names, failures, keep=True)
+        text = summary.text(run.output).replace(str(run.output), plan.output)
+        sheets = _sheets(run.output / "contact_sheets", summary.targets)
+    note = point_note(looker.pair.manifest, configuration.operating_point, configuration.at)
+    backends = sorted({report.backend for report in reports})
+    different = f"warning: shards ran with different backends ({', '.join(backends)}), whose scores differ a little"
+    looked = dict(plan.estimate.measured)
+    looked |= {name: seconds for report in reports for name, seconds in report.looked.items()}
+    return Results(
+        text=text if note is None else f"{text}\n{note}",
+        counts={name: int(summary.counts[name].sum()) for name in summary.counts.columns[1:]},
+        targets=summary.targets,
+        slides=len(summary.counts),
+        failures=failures,
+        notes=[*summary.notes, *([different] if len(backends) > 1 else [])],
+        took=plan.estimate.against([report.seconds for report in reports]),
+        slowest={name: looked[name] for name in sorted(looked, key=lambda name: -looked[name])[:SLOWEST]},
+        machines=[(report.number, report.machine, report.seconds, len(report.looked)) for report in reports],
+        sheets=sheets,
+    )
+
+
+def end(configuration: PredictionConfiguration, plan: Plan, results: Results) -> None:
+    """Says what was found and what it took; what is kept of each slide goes where all could be looked at.
+
+    Raises:
+        SporeYoloError: Slides failed, and the flow is to fail then.
+    """
+    print(results.text)
+    for note in results.notes:
+        if note not in results.text:
+            print(note)
+    print(f"\n{results.took}", flush=True)
+    if not results.failures:
+        with shared_run(plan.output) as run:
+            run.remove()
+        return
+    failed = (
+        f"{len(results.failures):,} of {results.slides + len(results.failures):,} slides failed, see"
+        f" {beneath(plan.output, 'failed.csv')}; once they are mended, run looks at these alone"
+    )
+    if configuration.fail_on_failed_slides:
+        raise SporeYoloError(failed)
+    print(f"note: {failed}", flush=True)
+
+
+def _options(configuration: PredictionConfiguration) -> PredictionOptions:
+    """The same for ``spore-yolo predict``; the pair is brought here."""
+    return PredictionOptions(
+        pair=brought(configuration.pair),
+        output=local_of(configuration.output),
+        operating_point=configuration.operating_point,
+        at=configuration.at,
+        um_per_px=configuration.um_per_px,
+        resample=configuration.resample,
+        z=configuration.z,
+        images=configuration.images,
+        backend=configuration.backend,
+        batch=configuration.batch_size,
+        skip_empty=configuration.skip_empty,
+        device=configuration.device,
+    )
+
+
+def _machine(configuration: PredictionConfiguration, looker: SlideLooker) -> str:
+    return this_machine(looker.pair.detector.runner.backend, str(torch_device(configuration.device)))
+
+
+def _measured(looker: SlideLooker, run: SharedRun, sizes: Mapping[str, int], z: Focus) -> dict[str, float]:
+    """Looks at a few slides of about the median size, and gives the seconds that each took; they are done then."""
+    watch = Watch(len(sizes))
+    for name in sample_order({name: size for name, size in sizes.items() if not run.is_done(name)}):
+        look(looker, run, {name: local_of(name)}, z, watch.during, quiet=True)
+        if len(watch.looked) == SAMPLE or sum(watch.looked.values()) > ENOUGH_SECONDS:
+            break
+    return watch.looked
+
+
+def _check_the_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    """Makes sure that a shard looks as the run began; only what belongs to a machine may be another.
+
+    Raises:
+        SporeYoloError: It does not.
+    """
+    other = [
+        f"  {name}: {value} then, {now.get(name)} now"
+        for name, value in then.items()
+        if not name.startswith(OF_THE_MACHINE) and value != json.loads(json.dumps(now.get(name)))
+    ]
+    if other:
+        raise SporeYoloError(
+            "\n".join(["the pair changed since the flow began:", *other])
+            + "\nbring the one back that it began with and go on with resume, or start over with --force"
+        )
+
+
+def _failures(
+    plan: Plan, run: SharedRun, names: Sequence[str], reports: Sequence[ShardReport], lost: Mapping[int, str]
+) -> list[Failure]:
+    """The slides that could not be looked at, in the order of the slides.
+
+    Raises:
+        SporeYoloError: A slide is in no shard or in two, or it is neither done nor failed, or both.
+    """
+    dealt_out = Counter(name for shard in plan.shards for name in shard.slides)
+    failed = {failure.slide: failure for report in reports for failure in report.failures}
+    for number, reason in lost.items():
+        for name in plan.shards[number - 1].slides:
+            if not run.is_done(name):
+                failed[name] = Failure(name, f"its shard, {number} of {len(plan.shards)}, failed: {reason}")
+    wrong = {
+        "in no shard": [name for name in names if name not in dealt_out],
+        "in several shards": [name for name, count in dealt_out.items() if count > 1],
+        "in a shard, but not in the run": sorted(set(dealt_out) - set(names)),
+        "neither looked at nor failed": [name for name in names if name not in failed and not run.is_done(name)],
+        "both looked at and failed": [name for name in failed if run.is_done(name)],
+    }
+    lines = [f"  {len(slides):,} {what}: {listed(slides)}" for what, slides in wrong.items() if slides]
+    if lines:
+        raise SporeYoloError(
+            "\n".join([f"expected each of {len(names):,} slides to be looked at once, found:", *lines])
+            + f"\nstart the flow again with run: it goes on with what is kept in {plan.output}.unfinished"
+        )
+    return [failed[name] for name in names if name in failed]
+
+
+def _sheets(folder: Path, targets: Sequence[str]) -> dict[str, bytes]:
+    """First pages of contact sheets, those of targets first, small enough for a card."""
+    from PIL import Image
+
+    pages = {path.stem: path for path in sorted(folder.glob("*.jpg"))}
+    first = [name for name in pages if re.sub(r"-\d+$", "", name) not in set(pages) - {name}]
+    chosen = sorted(first, key=lambda name: name not in targets)[:SHEETS]
+    small = {}
+    for name in chosen:
+        with Image.open(pages[name]) as page:
+            page.thumbnail((SHEET_WIDTH, 2 * SHEET_WIDTH))
+            stream = BytesIO()
+            page.save(stream, "JPEG", quality=80)
+        small[name] = stream.getvalue()
+    return small
+
+
+@contextmanager
+def _in_words_of_the_configuration() -> Iterator[None]:
+    """Lets messages speak of keys of the configuration, not of options of ``spore-yolo predict``."""
+    try:
+        yield
+    except CannotBring as error:
+        raise SporeYoloError(str(error)) from None
+    except SporeYoloError as error:
+        text = str(error).removeprefix("--resume: ")
+        error.args = (re.sub(r"--[a-z][a-z-]*", lambda option: KEYS.get(option[0], option[0]), text),)
+        raise
