@@ -21,6 +21,21 @@ MOST_RETRIES = 4
 SECRET_NAME = re.compile(r"(SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL)", re.IGNORECASE)
 
 
+def _is_no_secret(name: str) -> str:
+    """Refuses variables that hold secrets by their name; their values stay out of the message."""
+    if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
+        raise ValueError("expected the name of a variable: letters, digits and underscores")
+    if SECRET_NAME.search(name):
+        raise ValueError(
+            "expected no secrets, which would lie in plain text in what is deployed; use batch.secrets,"
+            " kubernetes.secrets or the role of the container"
+        )
+    return name
+
+
+VariableName = Annotated[str, AfterValidator(_is_no_secret)]
+
+
 class Machine(Form):
     """What one step needs, and what happens when it fails.
 
@@ -50,19 +65,7 @@ class Machine(Form):
     minutes_between_retries: Annotated[int, Field(ge=0)] = 2
     timeout_minutes: Annotated[float, Field(gt=0)] | None = None
     catch: bool = False
-    environment: dict[str, str] = Field(default_factory=dict)
-
-    @field_validator("environment")
-    @classmethod
-    def _holds_no_secret(cls, variables: dict[str, str]) -> dict[str, str]:
-        secret = sorted(name for name in variables if SECRET_NAME.search(name))
-        if secret:
-            # The values stay out of the message: it ends up in logs.
-            raise ValueError(
-                f"expected no secrets, which would lie in plain text in what is deployed; found {', '.join(secret)}."
-                " Use batch.secrets, kubernetes.secrets or the role of the container"
-            )
-        return variables
+    environment: dict[VariableName, str] = Field(default_factory=dict)
 
 
 class Batch(Form):

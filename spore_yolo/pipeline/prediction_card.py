@@ -8,7 +8,7 @@ from spore_yolo.pipeline.card_parts import escaped, listed, paragraph, picture, 
 from spore_yolo.pipeline.estimate import duration
 
 if TYPE_CHECKING:
-    from spore_yolo.pipeline.prediction_steps import Plan, Results
+    from spore_yolo.pipeline.prediction_plan import Plan, Results
 
 MOST_ROWS = 50
 """Failed slides that the card lists."""

@@ -1,15 +1,14 @@
-"""The prediction flow: a pair looks at the slides of a folder or a bucket, on as many machines as there are shards."""
+"""The prediction flow: a pair looks at slides in shards. Its steps call :mod:`spore_yolo.pipeline.prediction_steps`."""
 
 from __future__ import annotations
 
-from spore_yolo.pipeline.decorating import configured  # prepares Metaflow's environment before it is imported
+from typing import Any
 
-from metaflow import Config, FlowSpec, card, current, step  # isort: skip
+from metaflow import Config, FlowSpec, card, current, step
 
-from spore_yolo.pipeline import prediction_steps
 from spore_yolo.pipeline.configuration import PredictionConfiguration
+from spore_yolo.pipeline.decorating import configured
 from spore_yolo.pipeline.failing import told_in_short
-from spore_yolo.pipeline.prediction_card import prediction_card
 
 
 @configured
@@ -23,6 +22,8 @@ class PredictionFlow(FlowSpec):
     @step
     def start(self) -> None:
         """Finds the slides, measures, says what it will take, and deals the slides into shards."""
+        from spore_yolo.pipeline import prediction_steps
+
         with told_in_short():
             self.plan = prediction_steps.start(self._configuration())
         self.numbers = self.plan.numbers
@@ -31,24 +32,33 @@ class PredictionFlow(FlowSpec):
     @step
     def predict_shard(self) -> None:
         """Looks at the slides of a shard that are not done."""
+        from spore_yolo.pipeline import prediction_steps
+
         with told_in_short():
             self.report = prediction_steps.predict_shard(self._configuration(), self.plan, self.input)
         self.next(self.join)
 
+    # The card is made here, so that it is there also where the last step raises the alarm.
     @card(type="blank", id="results")
     @step
-    def join(self, inputs) -> None:  # type: ignore[no-untyped-def]  # Metaflow has no types
-        """Makes one result of what the shards found, and the card: it is there also where ``end`` raises the alarm."""
+    def join(self, inputs: Any) -> None:
+        """Makes one result of what the shards found."""
+        from spore_yolo.pipeline import prediction_steps
+        from spore_yolo.pipeline.prediction_card import prediction_card
+        from spore_yolo.pipeline.prediction_plan import of_branches
+
         self.plan = inputs[0].plan
-        reports, lost = prediction_steps.of_branches(self.plan, inputs)
         with told_in_short():
+            reports, lost = of_branches(self.plan, inputs)
             self.results = prediction_steps.join(self._configuration(), self.plan, reports, lost)
-        current.card["results"].extend(prediction_card(self.plan, self.results))
+            current.card["results"].extend(prediction_card(self.plan, self.results))
         self.next(self.end)
 
     @step
     def end(self) -> None:
         """Says what was found and what it took."""
+        from spore_yolo.pipeline import prediction_steps
+
         with told_in_short():
             prediction_steps.end(self._configuration(), self.plan, self.results)
 

@@ -15,7 +15,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.lake import Lake, RemotePath, is_remote
 from spore_yolo.inference.device import torch_device
+from spore_yolo.inference.manifest import MANIFEST
 from spore_yolo.pipeline.configuration import PredictionConfiguration
 from spore_yolo.pipeline.estimate import (
     ENOUGH_SECONDS,
@@ -26,8 +28,9 @@ from spore_yolo.pipeline.estimate import (
     sample_order,
     this_machine,
 )
+from spore_yolo.pipeline.prediction_plan import Plan, Results, ShardReport
 from spore_yolo.pipeline.shared_run import SharedRun, shared_run
-from spore_yolo.pipeline.slides import CannotBring, Shard, at_hand, dealt, found_slides
+from spore_yolo.pipeline.slides import CannotBring, at_hand, dealt, found_slides
 from spore_yolo.pipeline.workplace import beneath, brought, local_of
 from spore_yolo.prediction.parts import listed
 from spore_yolo.prediction.point import point_note
@@ -74,85 +77,17 @@ SHEETS, SHEET_WIDTH = 6, 1600
 """Contact sheets on the card, and their width in pixels."""
 
 
-@dataclass(frozen=True)
-class Plan:
-    """What the flow is going to do.
-
-    Attributes:
-        output: Folder or address for the results.
-        shards: Who looks at which slides.
-        estimate: What it will take.
-    """
-
-    output: str
-    shards: list[Shard]
-    estimate: Estimate
-
-    @property
-    def numbers(self) -> list[int]:
-        """The numbers of the shards, which the flow's branches are told."""
-        return [shard.number for shard in self.shards]
-
-
-@dataclass(frozen=True)
-class ShardReport:
-    """What a task did.
-
-    Attributes:
-        number: Of its shard.
-        seconds: What it took.
-        looked: Seconds of each slide that it looked at.
-        failures: Slides that cannot be read.
-        backend: What ran the networks.
-        machine: Where it ran.
-    """
-
-    number: int
-    seconds: float
-    looked: dict[str, float]
-    failures: list[Failure]
-    backend: str
-    machine: str
-
-
-@dataclass(frozen=True)
-class Results:
-    """What the flow found.
-
-    Attributes:
-        text: What ``spore-yolo predict`` prints at the end.
-        counts: Detections of each class over all slides, and ``all``.
-        targets: The classes that the user is after.
-        slides: How many slides were looked at.
-        failures: The others.
-        notes: Notes and warnings, a line each.
-        took: What it took, beside the estimate.
-        slowest: Seconds of the slides that took longest.
-        machines: Where each shard ran, and what it took.
-        sheets: First page of each class's contact sheets, as JPEG.
-    """
-
-    text: str
-    counts: dict[str, int]
-    targets: list[str]
-    slides: int
-    failures: list[Failure]
-    notes: list[str]
-    took: str
-    slowest: dict[str, float]
-    machines: list[tuple[int, str, float, int]]
-    sheets: dict[str, bytes]
-
-
 @dataclass
 class Watch:
     """Measures what each slide takes, and says now and then how far the work is.
 
     Attributes:
+        run: What they belong to.
         slides: How many there are.
         looked: Seconds of each slide that could be looked at.
     """
 
+    run: SharedRun
     slides: int
     looked: dict[str, float] = field(default_factory=dict)
     _told: float = field(default_factory=time.monotonic)
@@ -161,7 +96,7 @@ class Watch:
     def during(self, slide: str) -> Iterator[None]:
         """Has a slide at hand, and the time taken."""
         begun = time.monotonic()
-        with at_hand(slide):
+        with at_hand(slide, self.run.lake):
             yield
         now = time.monotonic()
         self.looked[slide] = now - begun
@@ -178,14 +113,14 @@ def start(configuration: PredictionConfiguration) -> Plan:
     """
     output = configuration.output.replace("{date}", datetime.now(UTC).date().isoformat())
     with _in_words_of_the_configuration(), shared_run(output) as run:
+        if not configuration.force:
+            run.fetch_all()
         check_output(run, resume=True, force=configuration.force)
         slides = found_slides(configuration.slides, output)
         begun = time.monotonic()
         options = _options(configuration)
         looker = looker_for(options, list(slides))
         loading = time.monotonic() - begun
-        if not configuration.force:
-            run.fetch_all()
         begin(run, deciding_options(options, looker), slides, resume=not configuration.force)
         measured = _measured(looker, run, {name: mark.size for name, mark in slides.items()}, configuration.z)
         sizes = {name: 0 if run.is_done(name) else max(1, mark.size) for name, mark in slides.items()}
@@ -218,7 +153,7 @@ def predict_shard(configuration: PredictionConfiguration, plan: Plan, number: in
         options = _options(configuration)
         looker = looker_for(options, run.slides())
         _check_the_same(run.options(), deciding_options(options, looker))
-        watch = Watch(sum(not run.is_done(name) for name in slides))
+        watch = Watch(run, sum(not run.is_done(name) for name in slides))
         places = {name: local_of(name) for name in slides}
         failures = look(looker, run, places, configuration.z, watch.during, quiet=True)
     seconds = time.monotonic() - begun
@@ -231,22 +166,6 @@ def predict_shard(configuration: PredictionConfiguration, plan: Plan, number: in
         backend=looker.pair.detector.runner.backend,
         machine=_machine(configuration, looker),
     )
-
-
-def of_branches(plan: Plan, branches: Sequence[Any]) -> tuple[list[ShardReport], dict[int, str]]:
-    """What the shards' branches of the flow brought: the reports, and why there is none, by the shard's number.
-
-    Args:
-        plan: The flow's.
-        branches: What Metaflow hands to a join, in the order of the shards.
-    """
-    found = [getattr(branch, "report", None) for branch in branches]
-    lost = {}
-    for number, branch, report in zip(plan.numbers, branches, found, strict=True):
-        if report is None:
-            reason = str(getattr(getattr(branch, "failure", None), "exception", "") or "no reason is known")
-            lost[number] = " ".join(reason.split())
-    return [report for report in found if report is not None], lost
 
 
 def join(
@@ -319,7 +238,7 @@ def end(configuration: PredictionConfiguration, plan: Plan, results: Results) ->
 def _options(configuration: PredictionConfiguration) -> PredictionOptions:
     """The same for ``spore-yolo predict``; the pair is brought here."""
     return PredictionOptions(
-        pair=brought(configuration.pair),
+        pair=_pair(configuration.pair),
         output=local_of(configuration.output),
         operating_point=configuration.operating_point,
         at=configuration.at,
@@ -338,9 +257,16 @@ def _machine(configuration: PredictionConfiguration, looker: SlideLooker) -> str
     return this_machine(looker.pair.detector.runner.backend, str(torch_device(configuration.device)))
 
 
+def _pair(address: str) -> Path:
+    """Brings the pair here; of a run's folder in the data lake that alone."""
+    if is_remote(address) and Lake().exists(RemotePath.parse(address) / "pair" / MANIFEST):
+        return brought(beneath(address, "pair"))
+    return brought(address)
+
+
 def _measured(looker: SlideLooker, run: SharedRun, sizes: Mapping[str, int], z: Focus) -> dict[str, float]:
     """Looks at a few slides of about the median size, and gives the seconds that each took; they are done then."""
-    watch = Watch(len(sizes))
+    watch = Watch(run, len(sizes))
     for name in sample_order({name: size for name, size in sizes.items() if not run.is_done(name)}):
         look(looker, run, {name: local_of(name)}, z, watch.during, quiet=True)
         if len(watch.looked) == SAMPLE or sum(watch.looked.values()) > ENOUGH_SECONDS:

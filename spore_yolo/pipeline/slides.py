@@ -112,8 +112,12 @@ def dealt(slides: Mapping[str, int], count: int) -> list[Shard]:
 
 
 @contextmanager
-def at_hand(slide: str) -> Iterator[None]:
+def at_hand(slide: str, lake: Lake) -> Iterator[None]:
     """Has the file of a slide on this machine; what was brought here for it goes again.
+
+    Args:
+        slide: Its name.
+        lake: Where it may be.
 
     Raises:
         CannotBring: It is in the data lake and cannot be moved.
@@ -129,7 +133,7 @@ def at_hand(slide: str) -> Iterator[None]:
             for one in (remote, *_belonging(remote)):
                 if not mirror_of(one).exists():
                     brought.append(mirror_of(one))
-                Lake().pull(one)
+                lake.pull(one)
         except (NotThere, UsageError):
             raise
         except (SporeYoloError, OSError) as error:

@@ -22,7 +22,7 @@ from spore_yolo.inference.manifest import PairManifest, read_manifest
 from spore_yolo.pipeline.beginning import Branch
 from spore_yolo.pipeline.configuration import TrainingConfiguration
 from spore_yolo.pipeline.loading import Loaded, dataset_at_hand
-from spore_yolo.pipeline.travelling import tracking_of
+from spore_yolo.pipeline.travelling import now_and_then, tracking_of
 from spore_yolo.pipeline.workplace import brought, run_at_hand
 
 WEIGHTS_OF_OURS = (None, "sample", "scratch")
@@ -76,7 +76,10 @@ def train_detector(
                 if go_on:
                     print(f"going on with {folder / 'detector' / 'weights' / 'last.pt'}")
                 force = (folder / "run.json").exists()
-                detector_run.train(options, folder, resume=go_on, force=force, tracking=tracking)
+                pushing = now_and_then(branch.run)
+                detector_run.train(
+                    options, folder, resume=go_on, force=force, tracking=tracking, after_epoch=pushing
+                )
             finally:
                 if (folder / "run.json").exists():
                     _note(folder, branch, loaded, about)

@@ -1,4 +1,4 @@
-"""Tracking of a run that a flow makes: it knows the flow, and brings what a training could go on from to the lake."""
+"""What goes on beside a training in a flow: tracking that knows the flow, and checkpoints that go to the data lake."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from spore_yolo.experiments.tracking import Tracking, TrackingSettings
+from spore_yolo.experiments.tracking import NO_TRACKING, Tracking, TrackingSettings
 from spore_yolo.files.lake import is_remote
 from spore_yolo.pipeline.beginning import Branch
 from spore_yolo.pipeline.configuration import TrainingConfiguration
@@ -25,32 +25,34 @@ class FlowTracking(Tracking):
         run_folder: The run's folder.
         settings: The stores.
         parameters, tags: What is true of the run as a whole.
-        on_the_way: Is called every few minutes, right after a checkpoint was saved.
     """
 
     def __init__(
-        self,
-        run_folder: Path,
-        settings: TrackingSettings,
-        parameters: Mapping[str, Any],
-        tags: Mapping[str, str],
-        on_the_way: Callable[[], None] | None = None,
+        self, run_folder: Path, settings: TrackingSettings, parameters: Mapping[str, Any], tags: Mapping[str, str]
     ) -> None:
         super().__init__(run_folder, settings, run_folder.name)
-        self._parameters, self._tags, self._on_the_way = parameters, tags, on_the_way
-        self._since = time.monotonic()
+        self._parameters, self._tags = parameters, tags
 
     def describe(self, parameters: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> None:
         """Adds recipe, seed and flow to what is said of the run."""
         super().describe({**parameters, **self._parameters}, {**(tags or {}), **self._tags})
 
-    def deliver(self, final: bool = False) -> list[str]:
-        """Delivers, and now and then brings the checkpoint that was just saved to the data lake."""
-        late = super().deliver(final)
-        if self._on_the_way is not None and time.monotonic() - self._since >= 60 * MINUTES_BETWEEN:
-            self._on_the_way()
-            self._since = time.monotonic()
-        return late
+
+def now_and_then(address: str) -> Callable[[], None]:
+    """What a training calls after each epoch, so that a machine that is taken away leaves its checkpoint to the next.
+
+    Args:
+        address: The run's folder; on disk nothing needs to be moved.
+    """
+    since = time.monotonic()
+
+    def after_epoch() -> None:
+        nonlocal since
+        if time.monotonic() - since >= 60 * MINUTES_BETWEEN:
+            kept_on_the_way(address)
+            since = time.monotonic()
+
+    return after_epoch
 
 
 def tracking_of(
@@ -68,20 +70,15 @@ def tracking_of(
         folder: Its run's folder on this machine.
         about: Names to find the run by.
     """
-    settings = configuration.tracking or TrackingSettings(stores=())
-    remote = is_remote(configuration.runs)
+    if configuration.tracking is None:
+        return NO_TRACKING
+    settings = configuration.tracking
     embedded = settings.mlflow_uri is None and not os.environ.get("MLFLOW_TRACKING_URI")
-    if remote and "mlflow" in settings.stores and embedded:
+    if is_remote(configuration.runs) and "mlflow" in settings.stores and embedded:
         if configuration.compute == "local":
             place = Path("runs").resolve()
             place.mkdir(exist_ok=True)
             settings = settings.model_copy(update={"mlflow_uri": f"sqlite:///{place / 'mlflow.db'}"})
         else:
             settings = settings.model_copy(update={"stores": tuple(s for s in settings.stores if s != "mlflow")})
-    return FlowTracking(
-        folder,
-        settings,
-        {"recipe": branch.recipe, "seed": branch.seed},
-        about,
-        on_the_way=(lambda: kept_on_the_way(branch.run)) if remote else None,
-    )
+    return FlowTracking(folder, settings, {"recipe": branch.recipe, "seed": branch.seed}, about)

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from spore_yolo.files.errors import SporeYoloError, UsageError
-from spore_yolo.files.lake import RemotePath, mirror_of
+from spore_yolo.files.lake import Lake, RemotePath, mirror_of
 from spore_yolo.pipeline.slides import CannotBring, at_hand, dealt, found_slides
 from spore_yolo.prediction.parts import FileMark
 from tests.conftest import Drawn, draw_slides
@@ -94,22 +94,17 @@ def test_a_slide_comes_from_the_lake_and_goes_again(s3: Bucket, tmp_path: Path) 
     name = f"{s3.address}/scans/day 1/slide_1.png"
     here = mirror_of(RemotePath.parse(name))
     mark = found_slides([name], "found")[name]
-    with at_hand(name):
+    with at_hand(name, Lake()):
         assert here.read_bytes() == (drawn.folder / "slide_1.png").read_bytes()
         assert FileMark.of(here) == mark  # whoever looks at it later, and elsewhere, finds the same
     assert not here.exists()
-    with at_hand(name), at_hand(name):  # what was here before stays
-        pass
-    here.parent.mkdir(parents=True, exist_ok=True)
 
 
 def test_what_lay_here_before_stays(s3: Bucket, tmp_path: Path) -> None:
-    from spore_yolo.files.lake import Lake
-
     filled(s3, tmp_path)
     name = f"{s3.address}/scans/day 1/slide_1.png"
     here = Lake().pull_file(RemotePath.parse(name))
-    with at_hand(name):
+    with at_hand(name, Lake()):
         assert here.exists()
     assert here.exists()
 
@@ -120,7 +115,7 @@ def test_a_slide_of_several_files_comes_whole(s3: Bucket, tmp_path: Path) -> Non
     name = f"{s3.address}/scans/a.mrxs"
     assert list(found_slides([f"{s3.address}/scans"], "found")) == [name, f"{s3.address}/scans/b.png"]
     here = mirror_of(RemotePath.parse(name))
-    with at_hand(name):
+    with at_hand(name, Lake()):
         files = sorted(path.relative_to(here.parent).as_posix() for path in here.parent.rglob("*") if path.is_file())
         assert [file for file in files if not file.startswith(".")] == ["a.mrxs", "a/Data0001.dat", "a/Slidedat.ini"]
     assert not here.exists()
@@ -132,10 +127,10 @@ def test_a_slide_that_is_gone_is_the_slides_fault_and_a_server_that_is_gone_is_n
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    with pytest.raises(SporeYoloError, match="no such file"), at_hand(f"{s3.address}/scans/gone.png"):
+    with pytest.raises(SporeYoloError, match="no such file"), at_hand(f"{s3.address}/scans/gone.png", Lake()):
         pass
     filled(s3, tmp_path)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "")
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", "")
-    with pytest.raises(CannotBring, match="credentials"), at_hand(f"{s3.address}/scans/day 1/slide_1.png"):
+    with pytest.raises(CannotBring, match="credentials"), at_hand(f"{s3.address}/scans/day 1/slide_1.png", Lake()):
         pass

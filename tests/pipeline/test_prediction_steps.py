@@ -14,6 +14,7 @@ from spore_yolo.files.lake import Lake, RemotePath
 from spore_yolo.pipeline import prediction_steps as steps
 from spore_yolo.pipeline.configuration import PredictionConfiguration
 from spore_yolo.pipeline.prediction_card import prediction_card
+from spore_yolo.pipeline.prediction_plan import Plan, Results, of_branches
 from spore_yolo.pipeline.slides import CannotBring
 from spore_yolo.prediction.slide import SlideLooker
 from tests.cli.predicted import results
@@ -44,7 +45,7 @@ def configured(**changes: Any) -> PredictionConfiguration:
     return PredictionConfiguration(**{**known, **changes})
 
 
-def run(configuration: PredictionConfiguration, lost: Mapping[int, str] | None = None) -> steps.Results:
+def run(configuration: PredictionConfiguration, lost: Mapping[int, str] | None = None) -> Results:
     """All steps but the last, without Metaflow."""
     plan = steps.start(configuration)
     lost = lost or {}
@@ -158,7 +159,7 @@ def test_a_shard_that_failed_for_good_loses_its_slides_alone(
         SimpleNamespace(failure=SimpleNamespace(exception="the machine\nwas taken away")),
         SimpleNamespace(report=steps.predict_shard(configuration, plan, 3), failure=None),
     ]
-    reports, lost = steps.of_branches(plan, branches)
+    reports, lost = of_branches(plan, branches)
     assert [report.number for report in reports] == [1, 3]
     assert lost == {2: "the machine was taken away"}
     measured = set(plan.estimate.measured)
@@ -177,7 +178,7 @@ def test_a_slide_that_nobody_looked_at_is_an_error(
     with pytest.raises(SporeYoloError, match="neither looked at nor failed"):
         steps.join(configured(), plan, reports, {})
     assert not (tmp_path / "found").exists()
-    twice = steps.Plan(plan.output, [*plan.shards, plan.shards[0]], plan.estimate)
+    twice = Plan(plan.output, [*plan.shards, plan.shards[0]], plan.estimate)
     with pytest.raises(SporeYoloError, match="in several shards"):
         steps.join(configured(), twice, reports, {})
 

@@ -15,6 +15,15 @@ from tests.pipeline.running_deployed import Container, StateMachine
 pytestmark = pytest.mark.slow
 
 
+SLIDES, BROKEN = 8, 1
+
+
+def rows(account: Account, key: str) -> list[dict[str, str]]:
+    """A table in the bucket."""
+    content = account.client("s3").get_object(Bucket=account.bucket, Key=key)["Body"].read().decode()
+    return list(csv.DictReader(content.splitlines()))
+
+
 def put(account: Account, folder: Path, key: str) -> None:
     """Puts a folder into the bucket, by boto3."""
     for path in sorted(folder.rglob("*")):
@@ -24,9 +33,9 @@ def put(account: Account, folder: Path, key: str) -> None:
 
 @pytest.fixture
 def configuration(account: Account, tmp_path: Path, spot_pair: Path) -> Path:
-    """The example for AWS Batch, in the account's bucket, with three slides in it, of which one is broken."""
-    slides = draw_slides(tmp_path / "drawn", count=3).folder
-    (slides / "slide_1.png").write_bytes(b"not an image")
+    """The example for AWS Batch, in the account's bucket, with slides in it, of which one is broken."""
+    slides = draw_slides(tmp_path / "drawn", count=SLIDES).folder
+    (slides / f"slide_{BROKEN}.png").write_bytes(b"not an image")
     put(account, slides, "incoming")
     put(account, spot_pair, "pairs/current")
     text = (DEPLOY / "predict-batch.yaml").read_text().replace("spore-lake", account.bucket)
@@ -43,7 +52,7 @@ def test_a_deployed_state_machine_predicts_every_slide_once(
     container = Container(account, tmp_path / "containers")
     StateMachine(definition, container).run()
     assert container.done == ["start", "predict_shard", "predict_shard", "join", "end"]
-    s3 = account.client("s3")
-    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=account.bucket, Prefix="results/")["Contents"]]
-    print(keys)
-    assert 0
+    found, failed = rows(account, "results/counts.csv"), rows(account, "results/failed.csv")
+    names = [row["slide"].rsplit("/", 1)[-1] for row in found]
+    assert sorted(names) == [f"slide_{number}.png" for number in range(SLIDES) if number != BROKEN]
+    assert [row["slide"].rsplit("/", 1)[-1] for row in failed] == [f"slide_{BROKEN}.png"]

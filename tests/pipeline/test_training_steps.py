@@ -113,7 +113,12 @@ def test_on_s3_the_figures_are_the_same_and_nothing_temporary_goes_there(
     for path in drawn.folder.iterdir():
         s3.put(f"slides/{path.name}", path.read_bytes())
     s3.put("labels.csv", drawn.labels.read_bytes())
-    data = {"images": f"{s3.address}/slides", "labels": f"{s3.address}/labels.csv", "format": "csv", "targets": ["smut"]}
+    data = {
+        "images": f"{s3.address}/slides",
+        "labels": f"{s3.address}/labels.csv",
+        "format": "csv",
+        "targets": ["smut"],
+    }
     places = {key: f"{s3.address}/{key}" for key in ("imports", "runs")}
     remote = begun(configuration(drawn, data=data, datasets=f"{s3.address}/datasets.yaml", **places), "2")
     assert remote.dataset["fingerprint"] == toy_flow.dataset["fingerprint"]
@@ -160,7 +165,9 @@ def test_a_checkpoint_is_on_s3_while_the_training_goes_on(
     assert {"runs/toy-4/detector/weights/last.pt", "runs/toy-4/training.json", "runs/toy-4/run.json"} <= set(there)
 
 
-def test_two_branches_of_one_dataset_do_not_get_in_each_others_way(toy_flow: ToyFlow, drawn: Any, tmp_path: Path) -> None:
+def test_two_branches_of_one_dataset_do_not_get_in_each_others_way(
+    toy_flow: ToyFlow, drawn: Any, tmp_path: Path
+) -> None:
     flow = begun(configuration(drawn, seeds=[0, 1]), "5")
     assert [branch.run for branch in flow.branches] == ["runs/toy-5-s0", "runs/toy-5-s1"]
     for branch in flow.branches:

@@ -52,7 +52,7 @@ def detector_trainings(monkeypatch: pytest.MonkeyPatch, untrained_checkpoint: Pa
     seen = DetectorTrainings()
 
     def train(
-        settings: Any, tiles: Any, folder: Path, resume: bool = False, on_epoch: Any = None, **_: Any
+        settings: Any, tiles: Any, folder: Path, resume: bool, on_epoch: Any, after_epoch: Any
     ) -> TrainedDetector:
         seen.resumed.append(resume)
         weights = folder / "detector" / "weights"
@@ -63,8 +63,9 @@ def detector_trainings(monkeypatch: pytest.MonkeyPatch, untrained_checkpoint: Pa
         (folder / "detector" / "results.csv").write_text(
             "epoch,train/box_loss,val/box_loss,metrics/recall(B)\n1,2.0,0,0\n2,1.5,1.25,0.5\n3,1.0,1.125,0.75\n"
         )
-        if on_epoch is not None:
-            on_epoch(1, {"train/box_loss": 2.0})
+        on_epoch(1, {"train/box_loss": 2.0})
+        if after_epoch is not None:
+            after_epoch()
         if seen.dies is not None:
             error, seen.dies = seen.dies, None
             raise error
@@ -125,5 +126,3 @@ def run_branch(flow: ToyFlow, branch: Branch | None = None) -> dict[str, Any]:
         "calibration": steps.calibrate(*given),
         "evaluation": steps.evaluate(*given),
     }
-
-

@@ -37,7 +37,7 @@ if __name__ == "__main__":
 
 DETECTOR = {"weights": "sample", "epochs": 1, "tile_size": 320, "scale": 0.5, "one_class": True}
 CLASSIFIER = {"weights": "sample", "epochs": 1, "margin": 0.25, "crop_size": 64}
-SEED = 3
+FIELDS, SEED = 12, 3
 
 
 def options(settings: dict[str, Any]) -> list[str]:
@@ -56,7 +56,7 @@ def by_commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
     os.chdir(folder)
     try:
         for words in (
-            ["sample", "--output", "drawn", "--fields", "10"],
+            ["sample", "--output", "drawn", "--fields", str(FIELDS)],
             [
                 *("import", "toy", "--images", "drawn/images", "--labels", "drawn/labels.json", "--format", "coco"),
                 *("--group-by", "drawn/groups.csv", "--targets", "Cladosporium", "--um-per-px", "0.4"),
@@ -74,7 +74,7 @@ def by_commands(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def write_flow(folder: Path, **changes: Any) -> None:
     configuration = {
         "name": "toy",
-        "data": {"sample": {"fields": 10}, "targets": ["Cladosporium"]},
+        "data": {"sample": {"fields": FIELDS}, "targets": ["Cladosporium"]},
         "recipes": {"quick": {"detector": DETECTOR, "classifier": CLASSIFIER}},
         "seeds": [SEED],
         "calibration": None,
@@ -122,7 +122,7 @@ def test_the_flow_gives_the_figures_of_the_single_commands(
     assert mine["overall"]["tp"] > 0
     # The version that it names is that of the files, by their own hashes.
     version = json.loads((run / "dataset_version.json").read_text())["images"]
-    drawn = tmp_path / "data/drawn-10-0/images"
+    drawn = tmp_path / f"data/drawn-{FIELDS}-0/images"
     assert {name: file["sha256"] for name, file in version["files"].items()} == {
         path.relative_to(drawn).as_posix(): sha256(path) for path in drawn.rglob("*.jpg")
     }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 from collections.abc import Callable
 
@@ -80,6 +81,6 @@ class Delivery:
 
 
 def _short(error: Exception) -> str:
-    """The cause of an error in one line; network clients wrap it many times over."""
-    text = " ".join(str(error).split()) or type(error).__name__
+    """The cause of an error in one line, without passwords; network clients wrap it many times over."""
+    text = re.sub(r"://[^/\s@]*@", "://", " ".join(str(error).split())) or type(error).__name__
     return text if len(text) <= 300 else f"{text[:150]} … {text[-150:]}"
