@@ -2,13 +2,17 @@
 PYTHON ?= python3.11
 VENV ?= .venv
 BIN := $(VENV)/bin
+# Of `make mlflow`.
+RUNS ?= runs
+PORT ?= 5000
 STAMP := $(VENV)/.installed
 
-.PHONY: help install demo test test-slow format static-checks clean
+.PHONY: help install demo mlflow test test-slow format static-checks clean
 
 help:
 	@echo "install        make $(VENV) and install spore-yolo with everything that development needs"
 	@echo "demo           the whole way on drawn slides, in under ten minutes on two cores"
+	@echo "mlflow         MLflow's pages on the runs in $(RUNS)/, at http://localhost:$(PORT)"
 	@echo "test           static checks and the fast tests"
 	@echo "test-slow      what is long: trainings at toy scale, faults"
 	@echo "format         format the code"
@@ -25,6 +29,11 @@ install: $(STAMP)
 
 demo: $(STAMP)
 	$(BIN)/python scripts/demo.py --force
+
+# Without the queues for jobs of language models, which nothing here has.
+mlflow: $(STAMP)
+	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
+		$(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
 # One process a core; a file's tests stay together, since they share what is costly to make.
 test: static-checks

@@ -3,7 +3,7 @@
 import os
 
 os.environ.setdefault("TQDM_DISABLE", "1")  # progress bars are for people who watch, and end up in the logs here
-from spore_yolo.pipeline.training_flow import TrainingFlow  # noqa: E402
+from spore_yolo.pipeline.training_flow import TrainingFlow
 
 if __name__ == "__main__":
     TrainingFlow()

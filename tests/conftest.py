@@ -197,6 +197,11 @@ def shape_network(pixels: Any) -> Any:
 @pytest.fixture
 def shape_classifier(monkeypatch: pytest.MonkeyPatch) -> None:
     """Every classifier goes by the shape of a dark spot, see :func:`shape_opinions`."""
+    classifiers_go_by_shape(monkeypatch)
+
+
+def classifiers_go_by_shape(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every classifier goes by the shape of a dark spot, see :func:`shape_opinions`."""
 
     def shape(runner: Any) -> Any:
         def run(pixels: Any) -> Any:

@@ -31,8 +31,7 @@ class Trainings:
     crops: list[dict[str, int]] = field(default_factory=list)
 
 
-@pytest.fixture
-def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
+def classifiers_are_not_trained(monkeypatch: pytest.MonkeyPatch) -> Trainings:
     """In place of a training an untrained checkpoint with as many classes as there are folders."""
     from spore_yolo.experiments import classifier_run
     from spore_yolo.inference.ultralytics_setup import import_ultralytics
@@ -57,6 +56,12 @@ def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
 
     monkeypatch.setattr(classifier_run, "train_classifier", train)
     return seen
+
+
+@pytest.fixture
+def trainings(monkeypatch: pytest.MonkeyPatch) -> Trainings:
+    """In place of a training an untrained checkpoint with as many classes as there are folders."""
+    return classifiers_are_not_trained(monkeypatch)
 
 
 @pytest.fixture

@@ -6,7 +6,7 @@ import argparse
 
 from spore_yolo.cli.lake_places import both
 from spore_yolo.cli.options import Commands, add_command
-from spore_yolo.cli.tracking_options import add_tracking, chosen_settings
+from spore_yolo.cli.tracking_options import add_tracking, at_hand, chosen_settings
 
 EXAMPLES = """\
   spore-yolo track runs/rust
@@ -45,7 +45,7 @@ def run(arguments: argparse.Namespace) -> None:
         )
     left = []
     for folder in arguments.runs:
-        tracking = Tracking(folder, settings)
+        tracking = Tracking(folder, at_hand(settings, folder))
         tracking.end_killed()
         events = tracking.journal.read()
         remains = tracking.deliver(final=True)

@@ -58,7 +58,21 @@ def chosen_tracking(arguments: argparse.Namespace, run_folder: Path | None) -> T
             raise UsageError(f"--{given[0].replace('_', '-')}: only a run is tracked; name it with --run")
         return NO_TRACKING
     settings = chosen_settings(arguments)
-    return Tracking(run_folder, settings) if settings.stores else NO_TRACKING
+    return Tracking(run_folder, at_hand(settings, run_folder)) if settings.stores else NO_TRACKING
+
+
+def at_hand(settings: TrackingSettings, run_folder: Path) -> TrackingSettings:
+    """The settings with the embedded store in ``runs`` here where the run's own folder is in the data lake.
+
+    Beside the mirror of such a run nobody would look for it.
+    """
+    from spore_yolo.files.lake import remote_of
+
+    if remote_of(run_folder) is None or settings.mlflow_uri or os.environ.get("MLFLOW_TRACKING_URI"):
+        return settings
+    database = Path("runs", "mlflow.db").resolve()
+    database.parent.mkdir(exist_ok=True)
+    return settings.model_copy(update={"mlflow_uri": f"sqlite:///{database}"})
 
 
 def chosen_settings(arguments: argparse.Namespace) -> TrackingSettings:

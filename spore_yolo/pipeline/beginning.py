@@ -1,4 +1,4 @@
-"""The first step of the training flow: everything that a configuration asks for is looked at before anything is done."""
+"""The first step of the training flow: what a configuration asks for is looked at before anything is done."""
 
 from __future__ import annotations
 
@@ -94,7 +94,7 @@ def _problems(configuration: TrainingConfiguration) -> Iterator[str]:
     """What is wrong, a line each."""
     data = configuration.data
     for key in ("images", "labels"):
-        yield from _missing(configuration, f"data.{key}", getattr(data, key), bool(data.version))
+        yield from _missing(configuration, f"data.{key}", getattr(data, key))
     if data.classes is not None:
         yield from _file(configuration, "data.classes", data.classes, ClassMap.read)
     if data.group_by is not None and is_table(data.group_by):
@@ -154,15 +154,13 @@ def _with_a_bracket(pattern: str) -> None:
         raise SporeYoloError(f"expected a bracket round what is the group, as in '(trap[0-9]+)', found {pattern!r}")
 
 
-def _missing(
-    configuration: TrainingConfiguration, name: str, address: str | None, pinned: bool = False
-) -> Iterator[str]:
+def _missing(configuration: TrainingConfiguration, name: str, address: str | None) -> Iterator[str]:
     """Tells where there is nothing, or what other machines do not see."""
     if address is None:
         return
     if is_remote(address):
         try:
-            if not pinned and not Lake().exists(RemotePath.parse(address)):
+            if not Lake().exists(RemotePath.parse(address)):
                 yield f"{name}: {address}: no such file or folder in the bucket"
         except SporeYoloError as error:
             yield f"{name}: {error}"

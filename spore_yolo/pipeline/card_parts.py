@@ -13,7 +13,7 @@ NOTHING = "\u200b"
 """A blank without width."""
 
 _ALIKE = str.maketrans({"*": "\u2217", "`": "\u2019", "\\": "\u29f5", "\n": " "})
-"""What the cards' Markdown would take for marks, and what looks like it. Backslashes and entities are no way out there."""
+"""What the cards' Markdown would take for marks, and what looks like it; backslashes and entities do not help there."""
 
 
 def escaped(text: object) -> str:

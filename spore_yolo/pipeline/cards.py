@@ -35,8 +35,9 @@ def dataset(configuration: TrainingConfiguration, loaded: Loaded, imported: Cont
     targets = ", ".join(imported["targets"]) or "none named"
     parts: list[Any] = [
         paragraph(
-            f"# Dataset {escaped(imported['name'])}\n\n**{counted(images, 'slide')} in {counted(groups, 'group')}**; a group is never torn"
-            f" apart by the split. {imported['empty_share']:.0%} of the slides are empty. Targets: {escaped(targets)}."
+            f"# Dataset {escaped(imported['name'])}\n\n**{counted(images, 'slide')} in {counted(groups, 'group')}**; a"
+            f" group is never torn apart by the split. {imported['empty_share']:.0%} of the slides are empty. Targets:"
+            f" {escaped(targets)}."
         ),
         table(
             ["", *counts["images"]], [[row, *(f"{value:,}" for value in line.values())] for row, line in counts.items()]
@@ -104,8 +105,8 @@ def detector(branch: Branch, trained: Content) -> list[Any]:
     return [
         paragraph(
             f"# Detector: {escaped(branch.label)}\n\nTrained from {escaped(trained['start'])}: **{trained['epochs']}"
-            f" epochs**, {trained['images_seen']:,} tiles seen, {trained['minutes']:g} minutes. A candidate counts from a"
-            f" detector_score of {trained['threshold']:g} on, which was chosen on validation."
+            f" epochs**, {trained['images_seen']:,} tiles seen, {trained['minutes']:g} minutes. A candidate counts from"
+            f" a detector_score of {trained['threshold']:g} on, which was chosen on validation."
         ),
         *curves("Losses", columns, LOSSES, "loss"),
         *curves("Figures on validation tiles", columns, TILE_FIGURES, "share"),

@@ -30,7 +30,8 @@ def evaluation(branch: Branch, evaluated: Content) -> list[Any]:
     per_class, targets = metrics["per_class"], metrics["targets"]
     who = words.subject(metrics)
     heading = f"# {escaped(branch.label)} on {escaped(metrics['split'])}"
-    about = f"{words.counted(metrics['slides'], 'slide')} in {words.counted(metrics['groups'], 'group')} of dataset {escaped(metrics['dataset'])}."
+    slides, groups = words.counted(metrics["slides"], "slide"), words.counted(metrics["groups"], "group")
+    about = f"{slides} in {groups} of dataset {escaped(metrics['dataset'])}."
     parts: list[Any] = [paragraph(f"{heading}\n\n{about}")]
     for name in targets or list(per_class)[:4]:
         figures = per_class[name]

@@ -66,11 +66,11 @@ class Sample(Form):
     """The built-in sample, see ``spore-yolo sample``.
 
     Attributes:
-        fields: How many fields are drawn.
+        fields: How many fields are drawn; with fewer than 12 there are too few groups to split.
         seed: The same seed draws the same files.
     """
 
-    fields: Annotated[int, Field(ge=10)] = 60
+    fields: Annotated[int, Field(ge=12)] = 60
     seed: Annotated[int, Field(ge=0)] = 0
 
 
@@ -174,8 +174,8 @@ class TrainingConfiguration(FlowConfiguration):
         evaluation: What is measured.
         tracking: Where figures go besides the run's folder; ``None``: nowhere.
         device: As torch takes it (``cpu``, ``0``); ``None`` chooses.
-        prices_per_hour: What the machine of a step costs an hour, by the step's name, ``default`` for the others; without
-            prices the last card tells time alone.
+        prices_per_hour: What the machine of a step costs an hour, by the step's name, ``default`` for the others;
+            without prices the last card tells time alone.
         currency: What prices are stated in.
     """
 

@@ -33,8 +33,8 @@ def outcome(branch: Branch, task: Any) -> dict[str, Any]:
         task: Its last task, with the artifacts of its steps.
 
     Returns:
-        ``recipe``, ``seed``, ``run``, what is in :data:`KEPT`, ``seconds`` a step, and ``failed``: ``None``, or the step
-        and why.
+        ``recipe``, ``seed``, ``run``, what is in :data:`KEPT`, ``seconds`` a step, and ``failed``: ``None``, or the
+        step and why.
     """
     failed = getattr(task, "failed", None)
     failure = getattr(task, "failure", None)
@@ -58,7 +58,8 @@ def joined(
     """Puts the branches side by side, and writes them to the folder of the run.
 
     Returns:
-        ``done`` and ``failed``, the branches; ``best``, the place in ``done``; ``rule``; ``spread`` over seeds; ``folder``.
+        ``done`` and ``failed``, the branches; ``best``, the place in ``done``; ``rule``; ``spread`` over seeds;
+        ``folder``.
 
     Raises:
         SporeYoloError: No branch came to its end.
@@ -139,8 +140,8 @@ def conclude(
     """What may be said of the best pair, what may not, what the steps took, and what comes next.
 
     Returns:
-        ``can_say``, ``cannot_say``, ``next``: sentences; ``steps``: ``step, tasks, minutes, cost`` each; ``cost`` of all,
-        ``None`` without prices.
+        ``can_say``, ``cannot_say``, ``next``: sentences; ``steps``: ``step, tasks, minutes, cost`` each; ``cost``
+        of all, ``None`` without prices.
     """
     best = result["done"][result["best"]]
     figures = best["evaluation"]["figures"]
@@ -149,8 +150,8 @@ def conclude(
     promise = calibration.get("promise")
     if promise:
         can.append(
-            f"A recall of {promise['recall']:g} is promised for {', '.join(promise['targets'])}, as the mean over groups,"
-            f" with confidence {promise['confidence']:g}, at the operating point {calibration['name']}."
+            f"A recall of {promise['recall']:g} is promised for {', '.join(promise['targets'])}, as the mean over"
+            f" groups, with confidence {promise['confidence']:g}, at the operating point {calibration['name']}."
         )
         cannot += [f"Of the promise: {note}." for note in promise["notes"]]
     else:
@@ -187,7 +188,8 @@ def _sayable(figures: Mapping[str, Any]) -> tuple[list[str], list[str]]:
         if recall["value"] is None:
             cannot.append(f"Nothing on the recall of {name}: no spore of it is labelled in {figures['split']}.")
             continue
-        line = f"{name}: {of_class['tp']} of {of_class['boxes']} labelled spores of {figures['split']} were found, recall {said(recall)}"
+        counts = f"{of_class['tp']} of {of_class['boxes']} labelled spores of {figures['split']}"
+        line = f"{name}: {counts} were found, recall {said(recall)}"
         if specificity["value"] is not None:
             line += f"; {said(specificity)} of the slides without it raise no alarm"
         can.append(f"{line}; {said(of_class['false_alarms_per_slide'])} false alarms a slide.")

@@ -123,14 +123,14 @@ class Estimate:
 
     def lines(self) -> list[str]:
         """The estimate, and what it is made of."""
-        lines = [f"{self.slides:,} slides, of which {self.done:,} are done, in {self.shards:,} shards"]
+        lines = [f"{many(self.slides, 'slide')}, of which {self.done:,} are done, in {many(self.shards, 'shard')}"]
         if self.measured:
             each = ", ".join(f"{name} {duration(seconds)}" for name, seconds in self.measured.items())
             lines.append(f"measured on {self.machine}: {each}")
         if self.machine_seconds is None or self.wall_seconds is None:
             return [*lines, "nothing could be measured: no slide of those that were tried could be looked at"]
-        slides = f"{self.left:,} slides x {duration(self.seconds_per_slide or 0.0)} + " if self.left else ""
-        shards = f"{self.shards:,} shards x {duration(self.seconds_per_shard)} to load the pair"
+        slides = f"{many(self.left, 'slide')} x {duration(self.seconds_per_slide or 0.0)} + " if self.left else ""
+        shards = f"{many(self.shards, 'shard')} x {duration(self.seconds_per_shard)} to load the pair"
         at_once = (
             "since all shards share the cores of this machine"
             if self.share_machine
@@ -158,7 +158,7 @@ class Estimate:
             seconds: Of each task that looked at slides, and succeeded.
         """
         total = sum(seconds)
-        parts = [f"took {self._with_cost(total)} in {len(seconds):,} shards"]
+        parts = [f"took {self._with_cost(total)} in {many(len(seconds), 'shard')}"]
         if self.machine_seconds is not None:
             parts.append(f"estimated: {self._with_cost(self.machine_seconds)}")
         if self.share_machine and len(seconds) > 1:
@@ -198,3 +198,8 @@ def duration(seconds: float) -> str:
     if seconds < HOUR:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / HOUR:,.1f} h"
+
+
+def many(count: int, what: str) -> str:
+    """So many of something."""
+    return f"{count:,} {what}{'s' if count != 1 else ''}"

@@ -87,7 +87,8 @@ def load(configuration: TrainingConfiguration) -> Loaded:
         SporeYoloError: They are not there, or are not the version that the configuration asks for.
     """
     data = configuration.data if configuration.data.sample is None else _drawn(configuration)
-    assert data.images is not None and data.labels is not None
+    assert data.images is not None
+    assert data.labels is not None
     places = {"images": brought(data.images, expected=data.version), "labels": brought(data.labels)}
     versions = {part: version_of(place) for part, place in places.items()}
     found = versions["images"].version

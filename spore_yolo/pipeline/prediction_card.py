@@ -28,13 +28,15 @@ def prediction_card(plan: Plan, results: Results) -> list[Any]:
         *_failed(results),
         *listed("Notes", results.notes),
         *[part for name, page in results.sheets.items() for part in _sheet(name, page)],
-        *listed("What it took", [results.took]),
+        paragraph("## What it took"),
+        paragraph(escaped(results.took)),
         table(
             ["shard", "slides", "took", "machine"],
             [(number, f"{slides:,}", duration(seconds), where) for number, where, seconds, slides in results.machines],
         ),
         *listed("The estimate", plan.estimate.lines()),
         paragraph("## Slides that took longest"),
+        paragraph("The first slide of a shard takes longer than others of its size."),
         table(["slide", "took"], [(name, duration(seconds)) for name, seconds in results.slowest.items()]),
     ]
 

@@ -55,6 +55,7 @@ OF_THE_MACHINE = ("backend", "--batch", "device", "version of ")
 KEYS = {
     "--source": "slides",
     "--output": "output",
+    "--resume": "run",
     "--operating-point": "operating_point",
     "--at": "at",
     "--mpp": "um_per_px",

@@ -10,7 +10,8 @@ from typing import Any, Literal
 
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.lake import Lake, RemotePath, is_remote
-from spore_yolo.prediction.parts import FINISHED, STATE, FileMark, SlidePart, UnfinishedRun
+from spore_yolo.prediction.parts import FINISHED, PARTS, STATE, FileMark, SlidePart, UnfinishedRun
+from spore_yolo.prediction.summary import CLASSES, FILES
 
 
 class SharedRun(UnfinishedRun):
@@ -54,8 +55,17 @@ class SharedRun(UnfinishedRun):
         """What lies where the results will lie."""
         if self._remote is None:
             return super().finds()
-        names = self.lake.files(self._remote)
-        return "results" if FINISHED in names else "other things" if names else "nothing"
+        names = {name.split("/")[0] for name in self.lake.files(self._remote)}
+        if not names:
+            return "nothing"
+        # Results that were cut off on their way lack some of their files.
+        return "results" if FINISHED in names or names <= {*FILES, CLASSES} else "other things"
+
+    def is_ours(self) -> bool:
+        """Whether the folder holds nothing but an unfinished run, if anything."""
+        if self._remote_folder is None:
+            return super().is_ours()
+        return {name.split("/")[0] for name in self.lake.files(self._remote_folder)} <= {STATE, PARTS}
 
     def begin(self, options: Mapping[str, Any], slides: Sequence[str]) -> None:
         """Starts anew; what is kept of another run is removed."""

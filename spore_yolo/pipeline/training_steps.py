@@ -77,9 +77,7 @@ def train_detector(
                     print(f"going on with {folder / 'detector' / 'weights' / 'last.pt'}")
                 force = (folder / "run.json").exists()
                 pushing = now_and_then(branch.run)
-                detector_run.train(
-                    options, folder, resume=go_on, force=force, tracking=tracking, after_epoch=pushing
-                )
+                detector_run.train(options, folder, resume=go_on, force=force, tracking=tracking, after_epoch=pushing)
             finally:
                 if (folder / "run.json").exists():
                     _note(folder, branch, loaded, about)
@@ -123,7 +121,8 @@ def train_classifier(configuration: TrainingConfiguration, branch: Branch, loade
     """Trains the classifier and completes the pair; see :func:`spore_yolo.experiments.classifier_run.train`.
 
     Returns:
-        ``minutes``, ``start``, ``crops_seen``, ``curves``, ``crop_size``, ``margin``, ``temperature`` and ``validation``.
+        ``minutes``, ``start``, ``crops_seen``, ``curves``, ``crop_size``, ``margin``, ``temperature`` and
+        ``validation``.
     """
     from spore_yolo.experiments import classifier_run
 

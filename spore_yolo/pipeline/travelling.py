@@ -60,9 +60,9 @@ def tracking_of(
 ) -> Tracking:
     """What tells the stores of a branch's run.
 
-    Where runs lie in the data lake, each machine has a mirror of its own; MLflow's embedded store then lies in ``runs/``
-    of the folder that the flow was started in, or, where steps run on machines that are gone afterwards, nowhere: the
-    journal travels with the run, and ``spore-yolo track`` delivers it.
+    Where runs lie in the data lake, each machine has a mirror of its own; MLflow's embedded store then lies in
+    ``runs/`` of the folder that the flow was started in, or, where steps run on machines that are gone afterwards,
+    nowhere: the journal travels with the run, and ``spore-yolo track`` delivers it.
 
     Args:
         configuration: The configuration.

@@ -25,7 +25,7 @@ from spore_yolo.labels.writers.yolo import yolo_text
 from spore_yolo.prediction.looking import Caps, joined
 from spore_yolo.prediction.parts import SlidePart
 from spore_yolo.prediction.scale import Scale, scale_notes
-from spore_yolo.prediction.summary import Failure, Summary
+from spore_yolo.prediction.summary import CLASSES, Failure, Summary
 
 if TYPE_CHECKING:
     from spore_yolo.inference.manifest import OperatingPoint
@@ -106,7 +106,7 @@ class PredictionOutput:
         write_csv(folder / "predictions.csv", detections)
         found = LabelSet(images_of(self._sizes), boxes_of(written(detections), "predictions.csv"), manifest.classes)
         write_labels(found, folder / "predictions.coco.json", "coco")
-        (folder / "classes.txt").write_text("".join(f"{name}\n" for name in manifest.classes), encoding="utf-8")
+        (folder / CLASSES).write_text("".join(f"{name}\n" for name in manifest.classes), encoding="utf-8")
         pd.concat([counts, self._areas()], axis=1).to_csv(folder / "counts.csv", index=False)
         notes = self._notes(failures)
         if failures:

@@ -205,7 +205,7 @@ class UnfinishedRun:
 
     def begin(self, options: Mapping[str, Any], slides: Sequence[str]) -> None:
         """Starts anew; what is kept of another run is removed."""
-        if self.folder.exists() and not self._is_ours():
+        if not self.is_ours():
             raise UsageError(f"{self.folder} holds other things than an unfinished run; choose another --output")
         self.remove()
         (self.folder / PARTS).mkdir(parents=True)
@@ -251,6 +251,15 @@ class UnfinishedRun:
         if added:
             self._write_state(options, list(slides))
         return added
+
+    def is_ours(self) -> bool:
+        """Whether the folder holds nothing but an unfinished run, if anything."""
+        if not self.folder.exists():
+            return True
+        if not self.folder.is_dir():
+            return False
+        others = {path.name for path in self.folder.iterdir()} - {STATE, PARTS, RESULTS, PREVIOUS}
+        return all(name.startswith(".state.") for name in others)
 
     def slides(self) -> list[str]:
         """The names of all slides of the run, in their order.
@@ -331,10 +340,6 @@ class UnfinishedRun:
         (self.folder / STATE).unlink(missing_ok=True)
         with suppress(FileNotFoundError):
             shutil.rmtree(self.folder)
-
-    def _is_ours(self) -> bool:
-        others = {path.name for path in self.folder.iterdir()} - {STATE, PARTS, RESULTS, PREVIOUS}
-        return self.folder.is_dir() and all(name.startswith(".state.") for name in others)
 
     def _parts(self) -> Iterator[Path]:
         return (path for path in (self.folder / PARTS).glob("*.npz") if not path.name.startswith("."))

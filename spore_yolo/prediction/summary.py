@@ -102,6 +102,9 @@ FILES = {
 }
 """What the output folder may hold, in the order in which people want it."""
 
+CLASSES = "classes.txt"
+"""What the output folder holds besides, for programs that read YOLO text."""
+
 
 def failures_text(failures: Sequence[Failure]) -> str:
     """The slides that failed, as a table."""

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -9,8 +10,9 @@ import pandas as pd
 import pytest
 
 from spore_yolo.files.lake import Lake, LakeVersion, RemotePath, mirror_of, mirror_root
-from tests.conftest import Drawn
+from tests.conftest import Drawn, spot_manifest
 from tests.lake_server import Bucket
+from tests.toy_runs import Trainings
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -205,3 +207,36 @@ def test_a_dataset_on_disk_may_have_its_images_in_the_lake(
     code, _, err = spore_yolo("describe", "toy", "--output", "page")
     assert code == 0, err
     assert (mirror_root() / s3.name / "lake" / "slides" / "slide_0.png").exists()
+
+
+def test_a_classifier_is_trained_in_the_lake_with_the_dataset_that_its_run_names(
+    spore_yolo: Run,
+    s3: Bucket,
+    slides: str,
+    labelled: pd.DataFrame,
+    drawn: Drawn,
+    trainings: Trainings,
+    untrained_checkpoint: Path,
+    spot_detector: None,
+    shape_classifier: None,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from spore_yolo.inference.pair import write_pair
+
+    s3.put("lake/labels.csv", drawn.labels.read_bytes())
+    assert imported(spore_yolo, slides)[0] == 0
+    fingerprint = json.loads(s3.get("lake/data/toy/manifest.json"))["fingerprint"]
+    folder = tmp_path / "toy"
+    made = {"detector": {"dataset": "toy", "dataset_fingerprint": fingerprint, "seed": 3}}
+    write_pair(folder / "pair", spot_manifest(um_per_px=0.5, made=made), untrained_checkpoint)
+    options = {"dataset": "toy", "datasets": f"{slides}/datasets.yaml"}
+    (folder / "run.json").write_text(json.dumps({"options": options, "dataset_fingerprint": fingerprint}))
+    Lake().push(folder, RemotePath.parse(f"{slides}/runs/toy"))
+
+    another_machine(monkeypatch, tmp_path)
+    code, out, err = spore_yolo("train-classifier", "--run", f"{slides}/runs/toy")
+    assert code == 0, err
+    assert trainings.settings and str(mirror_root()) not in out + err
+    assert f"--run {slides}/runs/toy" in out  # what to do next
+    assert "lake/runs/toy/pair/classifier.pt" in s3.etags()

@@ -45,7 +45,7 @@ class Container:
             **variables,
         }
         done = subprocess.run(
-            command, cwd=workplace, env=environment, capture_output=True, text=True, timeout=300, check=False
+            command, cwd=workplace, env=environment, capture_output=True, text=True, timeout=600, check=False
         )
         assert done.returncode == 0, f"{name}:\n{done.stdout}\n{done.stderr}"
         self.done.append(name)

@@ -73,7 +73,7 @@ def test_what_cannot_be_measured_is_no_free_ticket() -> None:
 def test_nothing_left_costs_no_slides() -> None:
     told = estimate(done=100, measured={}, shards=1)
     assert told.machine_seconds == 50
-    assert "machine time: 1 shards x 50.00 s" in told.text()
+    assert "machine time: 1 shard x 50.00 s" in told.text()
 
 
 def test_what_it_took_stands_beside_the_estimate() -> None:
@@ -81,7 +81,7 @@ def test_what_it_took_stands_beside_the_estimate() -> None:
         "took 35.0 min of machine time (1.05 CHF) in 3 shards; estimated: 35.0 min of machine time (1.05 CHF)"
     )
     assert "shared this machine" in estimate(share_machine=True).against([600.0, 700.0])
-    assert estimate(price=Price()).against([3.0]).startswith("took 3.00 s of machine time in 1 shards; estimated")
+    assert estimate(price=Price()).against([3.0]).startswith("took 3.00 s of machine time in 1 shard; estimated")
 
 
 def test_slides_of_about_the_median_size_are_measured_first() -> None:

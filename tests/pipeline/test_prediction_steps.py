@@ -298,6 +298,19 @@ def test_a_server_that_goes_away_fails_the_shard_and_not_its_slides(
     assert not steps.predict_shard(configuration, plan, 1).failures
 
 
+def test_what_others_put_into_the_lake_is_not_replaced(
+    s3: Bucket, spot_pair: Path, drawn: Drawn, tmp_path: Path
+) -> None:
+    places = in_the_lake(s3, drawn, spot_pair)
+    with pytest.raises(UsageError, match="output: .*/scans exists and holds other things than predictions"):
+        steps.start(configured(**places | {"output": places["slides"]}, force=True))
+    s3.put("results/found.unfinished/thesis.tex", b"mine")
+    with pytest.raises(UsageError, match=r"results/found\.unfinished holds other things than an unfinished run"):
+        steps.start(configured(**places, force=True))
+    assert s3.get("results/found.unfinished/thesis.tex") == b"mine"
+
+
+@pytest.mark.slow
 def test_a_damaged_part_is_looked_at_anew(
     s3: Bucket, spot_pair: Path, drawn: Drawn, tmp_path: Path, looked: list[str]
 ) -> None:

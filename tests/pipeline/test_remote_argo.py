@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.pipeline.deploying import DEPLOY, FLOWS, SECRET, Account, argo, flow, retries
+from tests.pipeline.deploying import DEPLOY, FLOWS, SECRET, TRAINING, Account, argo, flow, retries
+from tests.pipeline.kubernetes_server import open_cluster
 
 IMAGE = "registry.example.org/spore-yolo:0.1.0"
 DISKS = {"train_detector": 100, "mine_crops": 100, "predict_shard": 100}
@@ -57,6 +58,23 @@ def test_every_step_is_as_configured(
     assert template["metadata"]["namespace"] == "spore-yolo"
     assert json.loads(template["metadata"]["annotations"]["metaflow/cron"]) == SCHEDULES[name]
     assert SECRET not in json.dumps(template)
+
+
+def test_the_schedule_becomes_a_workflow_of_its_own(account: Account, tmp_path: Path) -> None:
+    path = DEPLOY / "pipeline-kubernetes.yaml"
+    with open_cluster(tmp_path) as cluster:
+        kubeconfig = {"KUBECONFIG": str(cluster.kubeconfig)}
+        done = flow(
+            account, tmp_path, "pipeline.py", path, "argo-workflows", "--name", "nightly", "create", **kubeconfig
+        )
+    assert done.returncode == 0, done.stdout + done.stderr
+    [template], [cron] = cluster.made["WorkflowTemplate"], cluster.made["CronWorkflow"]
+    assert {one["name"] for one in template["spec"]["templates"]} >= {step.replace("_", "-") for step in TRAINING}
+    assert (template["namespace"], cron["namespace"]) == ("spore-yolo", "spore-yolo")
+    assert (cron["spec"]["schedule"], cron["spec"]["timezone"]) == ("0 0 * * *", "Europe/Zurich")
+    assert cron["spec"]["suspend"] is False
+    assert cron["spec"]["workflowSpec"] == {"workflowTemplateRef": {"name": "nightly"}}
+    assert SECRET not in json.dumps(cluster.made)
 
 
 def test_what_does_not_fit_the_command_is_said_before_anything_is_deployed(account: Account, tmp_path: Path) -> None:

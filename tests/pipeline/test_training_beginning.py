@@ -88,7 +88,9 @@ def test_what_other_machines_do_not_see_is_told(drawn: Drawn, s3: Bucket, tmp_pa
         pytest.param(["a", "b"], [0, 1], ["runs/x-a-s0", "runs/x-a-s1", "runs/x-b-s0", "runs/x-b-s1"], id="both"),
     ],
 )
-def test_each_branch_has_a_folder_of_its_own(drawn: Drawn, recipes: list[str], seeds: list[int], runs: list[str]) -> None:
+def test_each_branch_has_a_folder_of_its_own(
+    drawn: Drawn, recipes: list[str], seeds: list[int], runs: list[str]
+) -> None:
     configured = configuration(drawn, recipes={name: {} for name in recipes}, seeds=seeds)
     assert [branch.run for branch in branches(configured, "x")] == runs
 

@@ -89,7 +89,7 @@ def test_equal_slides_are_an_error_of_the_dataset_that_only_allow_passes(drawn: 
     (drawn.folder / "slide_1.png").write_bytes((drawn.folder / "slide_0.png").read_bytes())
     # A split that tears them apart makes it an error; without one it is a warning, and the import deals them together.
     report = check(load(configuration(drawn, data=data_of(drawn, skip_bad=True))))
-    assert [row["counts"] for row in report["findings"] if row["code"] == "SPR006"][0]["warning"] == 1
+    assert next(row["counts"] for row in report["findings"] if row["code"] == "SPR006")["warning"] == 1
 
 
 def test_groups_keep_their_split_when_slides_are_added(drawn: Drawn, tmp_path: Path) -> None:

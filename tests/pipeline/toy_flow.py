@@ -46,6 +46,11 @@ class DetectorTrainings:
 @pytest.fixture
 def detector_trainings(monkeypatch: pytest.MonkeyPatch, untrained_checkpoint: Path) -> DetectorTrainings:
     """In place of a training the untrained checkpoint, and the files that Ultralytics leaves."""
+    return detectors_are_not_trained(monkeypatch, untrained_checkpoint)
+
+
+def detectors_are_not_trained(monkeypatch: pytest.MonkeyPatch, checkpoint: Path) -> DetectorTrainings:
+    """In place of a training the untrained checkpoint, and the files that Ultralytics leaves."""
     from spore_yolo.experiments import detector_run
     from spore_yolo.training.detector import TrainedDetector
 
@@ -58,7 +63,7 @@ def detector_trainings(monkeypatch: pytest.MonkeyPatch, untrained_checkpoint: Pa
         weights = folder / "detector" / "weights"
         weights.mkdir(parents=True, exist_ok=True)
         for name in ("last.pt", "best.pt"):
-            shutil.copy(untrained_checkpoint, weights / name)
+            shutil.copy(checkpoint, weights / name)
         (folder / "training.json").write_text('{"start": "a stand-in", "seconds": 60, "images_seen": 12}')
         (folder / "detector" / "results.csv").write_text(
             "epoch,train/box_loss,val/box_loss,metrics/recall(B)\n1,2.0,0,0\n2,1.5,1.25,0.5\n3,1.0,1.125,0.75\n"

@@ -18,7 +18,7 @@ import yaml
 
 from spore_yolo.files.lake import Lake, RemotePath
 from tests.cli.predicted import results
-from tests.conftest import draw_slides
+from tests.conftest import draw_slides, spot_manifest
 from tests.lake_server import Bucket
 
 pytestmark = pytest.mark.slow
@@ -28,16 +28,43 @@ FLOW = ROOT / "tests" / "pipeline" / "spot_prediction_flow.py"
 BROKEN = ("slide_7.png", "slide_33.png")
 
 
+@pytest.fixture(scope="module")
+def material(tmp_path_factory: pytest.TempPathFactory, untrained_checkpoint: Path) -> Path:
+    """A folder with 60 slides, two of which are broken, and a pair."""
+    from spore_yolo.inference.pair import write_pair
+
+    folder = tmp_path_factory.mktemp("material")
+    write_pair(folder / "runs" / "spots" / "pair", spot_manifest(), untrained_checkpoint)
+    slides = draw_slides(folder, 60, (160, 120), 4).folder
+    cut = slides / BROKEN[0]
+    cut.write_bytes(cut.read_bytes()[:500])
+    (slides / BROKEN[1]).write_bytes(b"")
+    return folder
+
+
+@pytest.fixture(scope="module")
+def expected(material: Path) -> dict[str, Any]:
+    """What one ``spore-yolo predict`` over these slides writes."""
+    return predicted(material)
+
+
+def predicted(folder: Path, pair: str = "runs/spots/pair", slides: str = "slides") -> dict[str, Any]:
+    command = ["predict", "--pair", pair, "--source", slides, "--output", "one", "--mpp", "0.3"]
+    program = [sys.executable, "-m", "tests.cli.spot_program", "0", *command]
+    here = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run(program, cwd=folder, env=here, capture_output=True, text=True, timeout=900)
+    assert "2 of 60 slides failed" in done.stderr, done.stderr
+    return results(folder / "one")
+
+
 @pytest.fixture
-def place(spot_pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """A folder with 60 slides, two of which are broken, a pair, and a configuration."""
+def place(material: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A copy of that, with a configuration."""
+    shutil.copytree(material / "slides", tmp_path / "slides")
+    shutil.copytree(material / "runs", tmp_path / "runs")
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("METAFLOW_USER", "tester")
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
-    drawn = draw_slides(tmp_path, 60, (160, 120), 4)
-    cut = drawn.folder / BROKEN[0]
-    cut.write_bytes(cut.read_bytes()[:500])
-    (drawn.folder / BROKEN[1]).write_bytes(b"")
     (tmp_path / "kills").mkdir()
     monkeypatch.setenv("SPOT_KILLS", str(tmp_path / "kills"))
     configure(tmp_path)
@@ -63,15 +90,6 @@ def flow(*arguments: str) -> tuple[int, str]:
     return done.returncode, done.stdout + done.stderr
 
 
-def predicted(pair: str = "runs/spots/pair", slides: str = "slides", output: str = "one") -> dict[str, Any]:
-    """What one ``spore-yolo predict`` over the same slides writes."""
-    command = ["predict", "--pair", pair, "--source", slides, "--output", output, "--mpp", "0.3"]
-    program = [sys.executable, "-m", "tests.cli.spot_program", "0", *command]
-    done = subprocess.run(program, capture_output=True, text=True, timeout=600)
-    assert "2 of 60 slides failed" in done.stderr, done.stderr
-    return results(Path(output))
-
-
 def looked(place: Path) -> Counter[str]:
     """How often each slide was looked at, over all tasks of all runs."""
     return Counter((place / "kills" / "log").read_text().splitlines())
@@ -86,7 +104,7 @@ def assert_whole(folder: Path, names: str = "slides") -> None:
     assert set(counts["slide"]) | set(failed["slide"]) == {f"{names}/slide_{number}.png" for number in range(60)}
 
 
-def test_sixty_slides_of_which_two_are_broken(place: Path) -> None:
+def test_sixty_slides_of_which_two_are_broken(place: Path, expected: dict[str, Any]) -> None:
     code, told = flow("run", "--max-workers", "2")
     assert code == 0, told
     assert "60 slides, of which 3 are done, in 6 shards" in told
@@ -96,17 +114,12 @@ def test_sixty_slides_of_which_two_are_broken(place: Path) -> None:
     assert_whole(place / "found")
     assert set(looked(place).values()) == {1}
     assert len(looked(place)) == 58
-    assert results(place / "found") == predicted()
+    assert results(place / "found") == expected
     code, card = flow("card", "get", "join")
     assert code == 0, card
-    code, told = flow("run", "--max-workers", "2")  # what failed is tried again, and nothing else
-    assert code == 0, told
-    assert set(looked(place).values()) == {1}
-    assert "60 slides, of which 58 are done, in 2 shards" in told
-    assert_whole(place / "found")
 
 
-def test_a_task_killed_half_way_and_resumed(place: Path) -> None:
+def test_a_task_killed_half_way_and_resumed(place: Path, expected: dict[str, Any]) -> None:
     (place / "kills" / "save-30").touch()
     code, told = flow("run", "--max-workers", "2")
     assert code != 0
@@ -117,10 +130,10 @@ def test_a_task_killed_half_way_and_resumed(place: Path) -> None:
     assert code == 0, told
     assert_whole(place / "found")
     assert set(looked(place).values()) == {1}  # what was done before was not looked at again
-    assert results(place / "found") == predicted()
+    assert results(place / "found") == expected
 
 
-def test_everything_killed_half_way_and_resumed(place: Path) -> None:
+def test_everything_killed_half_way_and_resumed(place: Path, expected: dict[str, Any]) -> None:
     process = subprocess.Popen(
         [sys.executable, FLOW, "run", "--max-workers", "2"],
         stdout=subprocess.DEVNULL,
@@ -140,10 +153,10 @@ def test_everything_killed_half_way_and_resumed(place: Path) -> None:
     assert_whole(place / "found")
     # A slide that was kept at the very moment may be missing from the log; none was looked at twice.
     assert set(looked(place).values()) == {1}
-    assert results(place / "found") == predicted()
+    assert results(place / "found") == expected
 
 
-def test_a_shard_that_fails_for_good_is_caught_and_its_slides_are_told(place: Path) -> None:
+def test_a_shard_that_fails_for_good_is_caught_and_its_slides_are_told(place: Path, expected: dict[str, Any]) -> None:
     configure(place, machines={"predict_shard": {"catch": True}})
     (place / "kills" / "save-30").touch()
     code, told = flow("run", "--max-workers", "2")
@@ -157,7 +170,7 @@ def test_a_shard_that_fails_for_good_is_caught_and_its_slides_are_told(place: Pa
     code, told = flow("run", "--max-workers", "2")  # and looks at these alone
     assert code == 0, told
     assert set(looked(place).values()) == {1}
-    assert results(place / "found") == predicted()
+    assert results(place / "found") == expected
 
 
 def test_a_wrong_configuration_is_told_in_short(place: Path) -> None:
@@ -194,6 +207,6 @@ def test_slides_and_results_in_the_data_lake(place: Path, s3: Bucket, monkeypatc
     here = Lake().pull(RemotePath.parse(output), place / "pulled")
     shutil.rmtree(here / ".spore-yolo", ignore_errors=True)
     assert_whole(here, f"{s3.address}/scans")
-    assert results(here) == predicted(f"{s3.address}/pair", f"{s3.address}/scans")
+    assert results(here) == predicted(place, f"{s3.address}/pair", f"{s3.address}/scans")
     assert f"{output}/failed.csv" in told
     assert str(place) not in told.split("predict_shard/")[-1]

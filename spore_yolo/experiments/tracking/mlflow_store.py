@@ -35,6 +35,7 @@ SHORT = {
     "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "0",
     "MLFLOW_ARTIFACT_UPLOAD_DOWNLOAD_TIMEOUT": "60",
     "MLFLOW_ENABLE_ASYNC_LOGGING": "false",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
 }
 SILENT = {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"}
 
@@ -74,7 +75,7 @@ class MlflowStore:
 
     def bring(self, events: list[Event], state: State, save: Callable[[], None]) -> None:
         """See :class:`spore_yolo.experiments.tracking.state.Store`."""
-        if state.position >= len(events):
+        if not events or (self._opened is not None and state.position >= len(events)):
             return
         if importlib.util.find_spec("mlflow") is None:
             raise SporeYoloError("mlflow is not installed; pip install 'spore-yolo[tracking]'")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import sqlite3
 import threading
-from collections.abc import Iterable
-from contextlib import closing
+from collections.abc import Iterable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.hashes import sha256_file
 from spore_yolo.files.lake.paths import RemotePath, cache_folder
 
@@ -67,7 +68,7 @@ class Index:
         """
         begin = f"{os.path.abspath(folder)}/"
         query = "SELECT path, remote, size, modified_ns, sha256, etag FROM files WHERE path >= ? AND path < ?"
-        with self._lock, closing(self._open()) as table:
+        with self._table() as table:
             rows = table.execute(query, (begin, f"{begin[:-1]}0")).fetchall()  # 0 comes after /
         return {
             path.removeprefix(begin): Known(*known)
@@ -78,7 +79,7 @@ class Index:
     def of(self, path: Path, remote: RemotePath) -> Known | None:
         """What is known of one file, if it mirrors this object."""
         query = "SELECT size, modified_ns, sha256, etag FROM files WHERE path = ? AND remote = ?"
-        with self._lock, closing(self._open()) as table:
+        with self._table() as table:
             row = table.execute(query, (os.path.abspath(path), str(remote))).fetchone()
         return None if row is None else Known(*row)
 
@@ -88,13 +89,24 @@ class Index:
             (os.path.abspath(path), str(remote), one.size, one.modified_ns, one.sha256, one.etag)
             for path, remote, one in known
         ]
-        with self._lock, closing(self._open()) as table, table:
+        with self._table() as table:
             table.executemany("INSERT OR REPLACE INTO files VALUES (?, ?, ?, ?, ?, ?)", rows)
 
     def forget(self, paths: Iterable[Path]) -> None:
         """Forgets files."""
-        with self._lock, closing(self._open()) as table, table:
+        with self._table() as table:
             table.executemany("DELETE FROM files WHERE path = ?", [(os.path.abspath(path),) for path in paths])
+
+    @contextmanager
+    def _table(self) -> Iterator[sqlite3.Connection]:
+        try:
+            with self._lock, closing(self._open()) as table, table:
+                yield table
+        except sqlite3.Error as error:
+            raise SporeYoloError(
+                f"{self.path}: cannot be used ({error}); make room on its disk, or delete it: it only remembers"
+                " what was moved"
+            ) from None
 
     def _open(self) -> sqlite3.Connection:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +20,7 @@ Content = dict[str, dict[str, Any]]
 @pytest.fixture(scope="session")
 def empty_store(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """MLflow's database without any run; making one takes seconds, copying it none."""
-    os.environ["MLFLOW_DISABLE_TELEMETRY"] = "true"
+    os.environ |= {"MLFLOW_DISABLE_TELEMETRY": "true", "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false"}
     from mlflow import MlflowClient
 
     path = tmp_path_factory.mktemp("store") / "mlflow.db"
@@ -92,7 +92,9 @@ def content_of(uri: str, tmp_path: Path) -> Content:
     names = {run.info.run_id: run.info.run_name for run in found}
     content: Content = {}
     for run in found:
-        artifacts = Path(client.download_artifacts(run.info.run_id, "", str(tmp_path)))
+        artifacts = tmp_path / run.info.run_id
+        artifacts.mkdir()
+        client.download_artifacts(run.info.run_id, "", str(artifacts))
         parent = run.data.tags.get("mlflow.parentRunId")
         assert run.info.run_name not in content, "a run is there twice"
         content[run.info.run_name] = {
@@ -104,19 +106,21 @@ def content_of(uri: str, tmp_path: Path) -> Content:
                 name: [(m.step, m.value, m.timestamp) for m in client.get_metric_history(run.info.run_id, name)]
                 for name in run.data.metrics
             },
-            "datasets": [(one.dataset.name, one.dataset.digest, one.tags[0].value) for one in run.inputs.dataset_inputs],
+            "datasets": [
+                (one.dataset.name, one.dataset.digest, one.tags[0].value) for one in run.inputs.dataset_inputs
+            ],
             "artifacts": {
                 path.relative_to(artifacts).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
                 for path in sorted(artifacts.rglob("*"))
                 if path.is_file()
             },
         }
-        shutil.rmtree(artifacts, ignore_errors=True)
+        shutil.rmtree(artifacts)
     return content
 
 
 @pytest.fixture
-def mlflow_content(tmp_path: Path) -> Iterator[Callable[[str | Path], Content]]:
+def mlflow_content(tmp_path: Path) -> Callable[[str | Path], Content]:
     """Reads a store by its URI, or the store of a folder of runs."""
     place = tmp_path / "downloads"
 
@@ -125,4 +129,4 @@ def mlflow_content(tmp_path: Path) -> Iterator[Callable[[str | Path], Content]]:
         place.mkdir(exist_ok=True)
         return content_of(uri, place)
 
-    yield read
+    return read
