@@ -109,8 +109,12 @@ def train_classifier(
         UsageError: An Ultralytics setting is unknown.
     """
     ultralytics = import_ultralytics()
+    import torch
+
     from spore_yolo.training.crop_trainer import CropTrainer
 
+    # What the weights do not fill is drawn, before Ultralytics sets the seed.
+    torch.manual_seed(settings.seed)
     model, start = starting_model(ultralytics, settings.model, settings.weights, len(crops.classes))
     if not quiet:
         print(f"starting from {start}")

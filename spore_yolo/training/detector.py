@@ -115,6 +115,8 @@ def train_detector(
         UsageError: An Ultralytics setting is unknown.
     """
     ultralytics = import_ultralytics()
+    import torch
+
     from spore_yolo.training.tile_trainer import TileTrainer
 
     run = folder / "detector"
@@ -137,6 +139,8 @@ def train_detector(
         # The checkpoint remembers where the run lay when it was written; it may have been moved since.
         arguments["save_dir"] = str(run.resolve())
     else:
+        # What the weights do not fill is drawn, before Ultralytics sets the seed.
+        torch.manual_seed(settings.seed)
         model, start = starting_model(ultralytics, settings.model, settings.weights, len(tiles.classes))
     print(f"starting from {start}")
     began = time.monotonic()

@@ -167,7 +167,8 @@ def pages(root: Path) -> Iterator[str]:
 def test_mlflow_shows_the_runs_and_the_curves_of_a_part(root: Path, pages: str, tmp_path: Path) -> None:
     _, runs = found(root)
     experiment = f"{pages}/#/experiments/{runs['toy'].info.experiment_id}/runs"
-    wait = ["--virtual-time-budget=90000", "--window-size=1600,1000"]
+    # MLflow draws a chart only once it is on the screen, which nothing is before something was painted.
+    wait = ["--virtual-time-budget=90000", "--run-all-compositor-stages-before-draw", "--window-size=1600,1000"]
     listed = chromium(tmp_path / "profile", *wait, "--dump-dom", experiment).stdout
     assert ">toy<" in listed
     run = chromium(tmp_path / "profile", *wait, "--dump-dom", f"{experiment}/{runs['toy'].info.run_id}").stdout

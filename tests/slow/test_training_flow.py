@@ -7,7 +7,6 @@ import json
 import os
 import re
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -16,15 +15,13 @@ import yaml
 
 from spore_yolo.cli.main import main
 from tests.lake_server import Bucket
+from tests.pipeline.processes import run_script
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 
 SCRIPT = """
 import os, signal
 
-os.environ["TQDM_DISABLE"] = "1"
 from spore_yolo.experiments import classifier_run
 from spore_yolo.pipeline.training_flow import TrainingFlow
 
@@ -85,14 +82,7 @@ def write_flow(folder: Path, **changes: Any) -> None:
 
 
 def run_flow(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "flow.py", "--no-pylint", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
-        timeout=900,
-    )
+    return run_script(folder / "flow.py", words, folder, **environment)
 
 
 def figures(text: str | bytes) -> dict[str, Any]:

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import re
 import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -16,11 +14,10 @@ import pytest
 import yaml
 
 from tests.conftest import Drawn
+from tests.pipeline.processes import ROOT, run_script
 from tests.pipeline.toy_flow import configuration
 
 pytestmark = pytest.mark.slow
-
-ROOT = Path(__file__).parents[2]
 
 
 def write(folder: Path, drawn: Drawn, **changes: Any) -> None:
@@ -29,15 +26,8 @@ def write(folder: Path, drawn: Drawn, **changes: Any) -> None:
 
 
 def run_flow(folder: Path, checkpoint: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    settings = {"PYTHONPATH": str(ROOT), "SPOT_CHECKPOINT": str(checkpoint), "TQDM_DISABLE": "1"}
-    return subprocess.run(
-        [sys.executable, str(ROOT / "tests/pipeline/spot_training_flow.py"), "--no-pylint", *words],
-        cwd=folder,
-        capture_output=True,
-        text=True,
-        env={**os.environ, **settings, "SPORE_YOLO_CACHE": str(folder / "cache"), **environment},
-        timeout=900,
-    )
+    settings = {"SPOT_CHECKPOINT": str(checkpoint), "SPORE_YOLO_CACHE": str(folder / "cache")}
+    return run_script(ROOT / "tests/pipeline/spot_training_flow.py", words, folder, **settings, **environment)
 
 
 def test_a_branch_that_fails_does_not_stop_the_others(
