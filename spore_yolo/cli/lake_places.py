@@ -17,7 +17,7 @@ class LakePlace:
         reads: Whether it must be there before the command.
         writes: Whether the command may write to it.
         text: Whether the command takes it as text that may be a path.
-        only: What is read of it begins with this; empty for all.
+        only: What is read of it begins with one of these; empty for all.
         inner: It holds many things, of which the command is about the one that the first of these options names.
         beside: Endings of folders beside it that belong to it.
     """
@@ -26,7 +26,7 @@ class LakePlace:
     reads: bool = True
     writes: bool = False
     text: bool = False
-    only: str = ""
+    only: tuple[str, ...] = ()
     inner: tuple[str, ...] = ()
     beside: tuple[str, ...] = ()
 
@@ -72,11 +72,11 @@ readable_text = _text()
 writable_text = _text(reads=False, writes=True)
 """Text that may be the path of something to write."""
 
-run_to_look_with = _path(only="pair/")
+run_to_look_with = _path(only=("pair/",))
 """A run of which only the pair is read."""
 
-run_to_write = _path(only="pair/", writes=True)
-"""A run of which only the pair is read, and that the command adds to."""
+run_to_write = _path(only=("pair/", "tracking/"), writes=True)
+"""A run of which only the pair is read, and whose journal and results the command adds to."""
 
 runs_folder = _path(reads=False, writes=True, inner=("name", "dataset"))
 """The folder of all runs, of which the command is about one."""

@@ -9,7 +9,7 @@ from typing import Any
 from spore_yolo.evaluation.operating_point import MIN_PRECISION
 
 RULE = (
-    "the best is the pair with the highest recall on validation, averaged over the targets (without targets: over all"
+    "The best is the pair with the highest recall on validation, averaged over the targets (without targets: over all"
     f" classes), among those whose precision there is at least {MIN_PRECISION:g} for each of them; where none is, among"
     " all. Equal ones are told apart by precision, then by their order. The test split has no say in it."
 )

@@ -9,8 +9,13 @@ from typing import Any
 from markupsafe import Markup
 from metaflow.cards import Image, Markdown, Table
 
+from spore_yolo.pipeline.ending import said
+
 NOTHING = "\u200b"
 """A blank without width."""
+
+NO_BREAK = "\u2011"
+"""A hyphen at which no line ends."""
 
 _ALIKE = str.maketrans({"*": "\u2217", "`": "\u2019", "\\": "\u29f5", "\n": " "})
 """What the cards' Markdown would take for marks, and what looks like it; backslashes and entities do not help there."""
@@ -57,6 +62,11 @@ def table(headers: Sequence[str], rows: Sequence[Sequence[object]]) -> Any:
     return Table([[cell if _is_component(cell) else str(cell) for cell in row] for row in rows], headers=list(headers))
 
 
+def figure(one: Mapping[str, Any] | None) -> str:
+    """A figure with its interval, which is not broken over lines."""
+    return said(one).replace("-", NO_BREAK) if one is not None and one.get("interval") else said(one)
+
+
 def _is_component(cell: object) -> bool:
     return isinstance(cell, Image | Markdown)
 
@@ -93,8 +103,6 @@ def curves(title: str, columns: Mapping[str, Sequence[float]], named: Mapping[st
     ]
     if len({value["epoch"] for value in values}) < 2:
         return []
-    ticks = sorted({int(epoch) for epoch in epochs})
-    ticks = ticks[:: max(1, len(ticks) // 15)]
     spec = {
         "$schema": "https://vega.github.io/schema/vega-lite/v5.json",
         "width": 640,
@@ -104,9 +112,9 @@ def curves(title: str, columns: Mapping[str, Sequence[float]], named: Mapping[st
         "encoding": {
             "x": {
                 "field": "epoch",
-                "type": "quantitative",
-                "axis": {"tickMinStep": 1, "format": "d"},
+                "type": "ordinal",
                 "title": "epoch",
+                "axis": {"labelAngle": 0, "labelOverlap": True},
             },
             "y": {
                 "field": "value",

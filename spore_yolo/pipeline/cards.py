@@ -8,10 +8,9 @@ from typing import Any
 from spore_yolo.evaluation.html_report.words import counted
 from spore_yolo.pipeline.beginning import Branch
 from spore_yolo.pipeline.branches import COLUMNS, wanted
-from spore_yolo.pipeline.card_parts import curves, escaped, gallery, listed, paragraph, picture, table
+from spore_yolo.pipeline.card_parts import curves, escaped, figure, gallery, listed, paragraph, picture, table
 from spore_yolo.pipeline.cards_of_evaluation import evaluation, failures
 from spore_yolo.pipeline.configuration import TrainingConfiguration
-from spore_yolo.pipeline.ending import said
 from spore_yolo.pipeline.loading import Loaded, dataset_at_hand
 
 __all__ = ["branches", "classifier", "conclusion", "dataset", "detector", "evaluation", "failures"]
@@ -146,7 +145,7 @@ ORIGINS = ("label", "detector")
 
 def _on_validation(validation: Content) -> list[Any]:
     rows = [
-        [name, figures["boxes"], *(said(figures.get(key)) for key in ("recall", "precision", "ap50"))]
+        [name, figures["boxes"], *(figure(figures.get(key)) for key in ("recall", "precision", "ap50"))]
         for name, figures in validation["per_class"].items()
     ]
     about = f"{_slides(validation)}; {validation['rule']}"
@@ -166,7 +165,7 @@ def branches(result: Content) -> list[Any]:
     for place, one in enumerate(result["done"]):
         figures = one["evaluation"]["figures"]
         for name in wanted(figures, figures["targets"]):
-            cells = [said(figures["per_class"][name].get(key)) for key in COLUMNS]
+            cells = [figure(figures["per_class"][name].get(key)) for key in COLUMNS]
             mark = "best" if place == result["best"] else ""
             rows.append([one["recipe"], one["seed"], name, *cells, mark])
     split = result["done"][0]["evaluation"]["figures"]["split"]

@@ -7,9 +7,8 @@ from typing import Any
 
 from spore_yolo.evaluation.html_report import words
 from spore_yolo.pipeline.beginning import Branch
-from spore_yolo.pipeline.card_parts import escaped, gallery, listed, paragraph, picture, spoken, table
+from spore_yolo.pipeline.card_parts import escaped, figure, gallery, listed, paragraph, picture, spoken, table
 from spore_yolo.pipeline.configuration import TrainingConfiguration
-from spore_yolo.pipeline.ending import said
 from spore_yolo.pipeline.loading import Loaded, dataset_at_hand
 from spore_yolo.pipeline.training_steps import metrics_of
 
@@ -66,9 +65,7 @@ def evaluation(branch: Branch, evaluated: Content) -> list[Any]:
 
 HEADERS = [
     "class",
-    "labelled",
     "found",
-    "missed",
     "false",
     "recall",
     "specificity (slides)",
@@ -80,9 +77,9 @@ HEADERS = [
 
 
 def _row(label: str, figures: Content) -> list[object]:
-    counts = [figures[key] for key in ("boxes", "tp", "fn", "fp")]
     shares = ("recall", "specificity_slides", "specificity_crops", "precision", "ap50", "false_alarms_per_slide")
-    return [label, *counts, *(said(figures.get(key)) for key in shares)]
+    found = f"{figures['tp']:,}\N{NO-BREAK SPACE}of\N{NO-BREAK SPACE}{figures['boxes']:,}"
+    return [label, found, f"{figures['fp']:,}", *(figure(figures.get(key)) for key in shares)]
 
 
 def failures(configuration: TrainingConfiguration, loaded: Loaded, branch: Branch, evaluated: Content) -> list[Any]:

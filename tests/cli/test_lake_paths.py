@@ -186,6 +186,22 @@ def test_the_pair_in_the_lake_is_evaluated_and_calibrated_in_place(
     assert Lake().version(run).files["heavy.bin"][0] == 5
 
 
+def test_the_journal_of_a_run_in_the_lake_goes_on_on_another_machine(
+    spore_yolo: Run, s3: Bucket, slides: str, spot_pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert imported(spore_yolo, slides)[0] == 0
+    run = f"{slides}/runs/spots"
+    Lake().push(spot_pair.parent, RemotePath.parse(run))
+    register = ["--dataset", "toy", "--datasets", f"{slides}/datasets.yaml", "--tracking", "mlflow"]
+    assert spore_yolo("evaluate", "--run", run, *register)[0] == 0
+    first = s3.get("lake/runs/spots/tracking/journal.jsonl")
+    another_machine(monkeypatch, tmp_path)
+    code, _, err = spore_yolo("evaluate", "--run", run, *register)
+    assert code == 0, err
+    both = s3.get("lake/runs/spots/tracking/journal.jsonl")
+    assert both.startswith(first) and len(both) > 1.5 * len(first)
+
+
 def test_wrong_addresses_are_wrong_usage(spore_yolo: Run, s3: Bucket, spot_pair: Path) -> None:
     for address, message in [("s3://", "expected the name of a bucket"), ("gs://farm/x", "expected a path, or s3://")]:
         code, _, err = spore_yolo("predict", "--run", spot_pair.parent, "--source", address, "--output", "found")
