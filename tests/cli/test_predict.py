@@ -94,7 +94,9 @@ def test_results_are_not_overwritten_unasked(spore_yolo: Run, spot_pair: Path, d
     [
         pytest.param("nowhere", "--source: nowhere: no such file, folder or glob match", id="nothing there"),
         pytest.param("empty", "expected slides", id="a folder without slides"),
-        pytest.param("gs://bucket/slides/", "expected a path, or s3://bucket/prefix, found", id="another kind of bucket"),
+        pytest.param(
+            "gs://bucket/slides/", "expected a path, or s3://bucket/prefix, found", id="another kind of bucket"
+        ),
     ],
 )
 def test_sources_that_name_nothing(
