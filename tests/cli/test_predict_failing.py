@@ -106,7 +106,7 @@ def test_bad_slides_are_told_and_the_others_go_on(spore_yolo: Run, spot_pair: Pa
     about = json.loads((found / "prediction.json").read_text())
     assert about["failed"] == failed.to_dict("records")
     assert (about["slides"], about["detections"]) == (10, 81)
-    assert about["notes"][0] == "warning: 5 slides failed and count nowhere; failed.csv says why"
+    assert about["notes"][0] == "warning: 5 slides failed and nothing there was counted; failed.csv says why"
     # The table of failures comes first, and no slide that failed counts as one without spores.
     assert out.splitlines()[0].split() == ["failed", "why"]
     assert out.index("bad_4.png") < out.index("slide_0.png")
