@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from spore_yolo.files.errors import Problem, SporeYoloError
 from spore_yolo.files.images import ImageSize, UnreadableImage, find_images, read_size
+from spore_yolo.files.names import is_utf8
 from spore_yolo.files.progress import progress
 from spore_yolo.labels.table import UNKNOWN_SIZE
 
@@ -121,7 +122,7 @@ class ImageIndex(KnownImages):
         paths = find_images(root)
         for path in progress(paths, len(paths), "reading image sizes", "image"):
             name = path.relative_to(root).as_posix()
-            if not _is_text(name):
+            if not is_utf8(name):
                 shown = name.encode("utf-8", "replace").decode()
                 self.problems.append(Problem(root / shown, None, "the name of this file is not UTF-8; rename it"))
                 continue
@@ -168,18 +169,9 @@ class NamedImages(KnownImages):
         raise LookupError(f"the file does not say the name of its image; give the folder that holds {label.stem}.*")
 
 
-def _is_text(name: str) -> bool:
-    """Whether a file name can be written; Python keeps bytes that are not UTF-8 as halves of letters."""
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
-
-
 def _may_be_a_file(path: PurePosixPath) -> bool:
     """Whether a file can have that path: it is text, and neither too long nor too deep."""
-    if not _is_text(path.as_posix()) or "\0" in path.as_posix() or len(path.parts) > MAX_DEPTH:
+    if not is_utf8(path.as_posix()) or "\0" in path.as_posix() or len(path.parts) > MAX_DEPTH:
         return False
     return all(len(part.encode()) <= MAX_NAME for part in path.parts)
 

@@ -130,7 +130,11 @@ class PredictionOutput:
     def _notes(self, failures: Sequence[Failure]) -> list[str]:
         manifest = self.pair.manifest
         part = manifest.detector
-        notes = [f"warning: {_many(len(failures))} failed and nothing there was counted; failed.csv says why"] if failures else []
+        notes = (
+            [f"warning: {_many(len(failures))} failed and nothing there was counted; failed.csv says why"]
+            if failures
+            else []
+        )
         notes += scale_notes(self._scales, manifest.um_per_px, self._resampled)
         if self._skipped_tiles:
             notes.append(f"note: {self._skipped_tiles:,} tiles were left out as empty (--skip-empty)")

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from spore_yolo import __version__
+from spore_yolo.experiments.tracking.environment import variables_set
 from spore_yolo.experiments.tracking.journal import Event, Journal
 from spore_yolo.experiments.tracking.locking import locked
 from spore_yolo.experiments.tracking.settings import TrackingSettings, without_password
@@ -289,10 +290,5 @@ def _quiet() -> Iterator[None]:
     """Short waits, no usage statistics, no log lines; what the user set in the environment stays."""
     for name, value in SILENT.items():
         os.environ.setdefault(name, value)
-    ours = {name: value for name, value in SHORT.items() if name not in os.environ}
-    os.environ.update(ours)
-    try:
+    with variables_set(SHORT):
         yield
-    finally:
-        for name in ours:
-            os.environ.pop(name, None)

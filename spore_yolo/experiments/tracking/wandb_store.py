@@ -13,11 +13,11 @@ import shutil
 import subprocess
 import sys
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
+from spore_yolo.experiments.tracking.environment import variables_set
 from spore_yolo.experiments.tracking.flattening import parameters
 from spore_yolo.experiments.tracking.journal import RUN, Event, Journal
 from spore_yolo.experiments.tracking.settings import TrackingSettings
@@ -89,7 +89,7 @@ class WandbStore:
         """
         for old in (self._journal.folder / FOLDER).glob(f"offline-run-*-{run_id}"):
             shutil.rmtree(old)
-        with _quiet():
+        with variables_set(SILENT):
             import wandb
 
             first = part[0]
@@ -218,15 +218,3 @@ def _numbers(values: Mapping[str, Any]) -> dict[str, float]:
 def _check_installed() -> None:
     if importlib.util.find_spec("wandb") is None:
         raise SporeYoloError("wandb is not installed; pip install 'spore-yolo[tracking]'")
-
-
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """No error reports and no usage statistics; what the user set in the environment stays."""
-    ours = {name: value for name, value in SILENT.items() if name not in os.environ}
-    os.environ.update(ours)
-    try:
-        yield
-    finally:
-        for name in ours:
-            os.environ.pop(name, None)

@@ -21,6 +21,7 @@ from spore_yolo.files.lake.paths import RemotePath, is_ours, is_safe, mirror_of
 from spore_yolo.files.lake.remote_file import RemoteFile
 from spore_yolo.files.lake.transfer import PART_BYTES, Move, Transfer, halves_folder
 from spore_yolo.files.lake.version import LakeVersion, Manifest, data_files
+from spore_yolo.files.names import is_utf8
 
 THREADS = 16
 """Requests at a time: most of the time they wait for the server."""
@@ -305,16 +306,8 @@ def _unlike(manifest: Manifest, listing: Mapping[str, RemoteFile]) -> dict[str, 
 
 def _check_names(names: Mapping[str, Path]) -> None:
     for name, path in names.items():
-        if not (is_safe(name) and _is_text(name)):
+        if not (is_safe(name) and is_utf8(name)):
             raise UsageError(f"{str(path)!a}: expected a name in UTF-8 without backslashes; rename the file")
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
 
 
 def _kept(error: LakeError, count: int, total: int, done: str) -> LakeError:

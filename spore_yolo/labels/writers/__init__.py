@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from spore_yolo.files.errors import InputProblems, Problem, UsageError
+from spore_yolo.files.names import is_utf8
 from spore_yolo.labels.label_set import LabelSet
 from spore_yolo.labels.writers.coco import write_coco
 from spore_yolo.labels.writers.csv import write_csv
@@ -56,16 +57,8 @@ def write_labels(labels: LabelSet, target: Path, label_format: str, source_root:
         Problem(what, None, f"{name!a:.80} cannot be written in UTF-8; rename it")
         for what, names in (("image", labels.images["image"]), ("class", labels.all_classes))
         for name in names
-        if not _is_text(name)
+        if not is_utf8(name)
     ]
     if problems:
         raise InputProblems("Names are no text:", problems)
     return WRITERS[label_format](labels, target, source_root)
-
-
-def _is_text(name: str) -> bool:
-    try:
-        name.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
