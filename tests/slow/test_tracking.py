@@ -36,12 +36,14 @@ def program(*arguments: str, cwd: Path, **variables: str) -> subprocess.Complete
 
 
 def found(root: Path) -> tuple[Any, dict[str, Any]]:
-    """MLflow's client on the store of the runs, and the runs by name."""
+    """MLflow's client on the store of the runs, and by name the runs and the parts of the one called toy."""
     from mlflow import MlflowClient
 
     client = MlflowClient(tracking_uri=f"sqlite:///{root / 'runs' / 'mlflow.db'}")
     experiment = client.get_experiment_by_name("spore-yolo")
-    runs = client.search_runs([experiment.experiment_id])
+    all_runs = client.search_runs([experiment.experiment_id])
+    [toy] = [run.info.run_id for run in all_runs if run.info.run_name == "toy"]
+    runs = [run for run in all_runs if run.data.tags.get("mlflow.parentRunId", toy) == toy]
     assert len({run.info.run_name for run in runs}) == len(runs)
     return client, {run.info.run_name: run for run in runs}
 
