@@ -35,9 +35,10 @@ mlflow: $(STAMP)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		$(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
-# One process a core; a file's tests stay together, since they share what is costly to make.
+# One process a core; a file's tests stay together, since they share what is costly to make. A test that wants more memory
+# than there is fails by itself (where the shell can say so), and does not take the others down.
 test: static-checks
-	$(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile
+	ulimit -v 18000000 2>/dev/null; $(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile --max-worker-restart 0
 
 test-slow: $(STAMP)
 	$(BIN)/python -m pytest -m slow

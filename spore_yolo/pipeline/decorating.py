@@ -83,7 +83,8 @@ def decorators(
     if machine.timeout_minutes is not None:
         found.append(("timeout", {"seconds": round(60 * machine.timeout_minutes)}))
     if machine.catch:
-        found.append(("catch", {"var": "failure"}))
+        # What failed is told by failing.told_in_short, in one message.
+        found.append(("catch", {"var": "failure", "print_exception": False}))
     variables = dict(machine.environment)
     if engine == "airflow":
         variables |= CONFIGURATION_OF_PACKAGE
