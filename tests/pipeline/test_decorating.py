@@ -22,7 +22,7 @@ MACHINE = {
 OTHERS = {
     "retry": {"times": 2, "minutes_between_retries": 5},
     "timeout": {"seconds": 5400},
-    "catch": {"var": "failure"},
+    "catch": {"var": "failure", "print_exception": False},
     "environment": {"vars": {"OMP_NUM_THREADS": "6"}},
 }
 NEEDS = {"cpu": 6, "gpu": 1, "memory": 16896, "shared_memory": 2048}
