@@ -17,6 +17,19 @@ RULE = (
 COLUMNS = ("recall", "specificity_slides", "specificity_crops", "precision", "ap50")
 """The figures that tables of branches show."""
 
+HEADERS = (
+    "recipe",
+    "seed",
+    "class",
+    "recall",
+    "specificity (slides)",
+    "specificity (crops)",
+    "precision",
+    "AP50",
+    "",
+)
+"""What those tables' columns are called; the last one marks the best."""
+
 Result = Mapping[str, Any]
 """A branch that came to its end: ``recipe``, ``seed``, ``run``, ``evaluation`` and what else its steps gave."""
 

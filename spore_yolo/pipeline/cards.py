@@ -7,7 +7,7 @@ from typing import Any
 
 from spore_yolo.evaluation.html_report.words import counted
 from spore_yolo.pipeline.beginning import Branch
-from spore_yolo.pipeline.branches import COLUMNS, wanted
+from spore_yolo.pipeline.branches import COLUMNS, HEADERS, wanted
 from spore_yolo.pipeline.card_parts import curves, escaped, figure, gallery, listed, paragraph, picture, table
 from spore_yolo.pipeline.cards_of_evaluation import evaluation, failures
 from spore_yolo.pipeline.configuration import TrainingConfiguration
@@ -169,20 +169,9 @@ def branches(result: Content) -> list[Any]:
             mark = "best" if place == result["best"] else ""
             rows.append([one["recipe"], one["seed"], name, *cells, mark])
     split = result["done"][0]["evaluation"]["figures"]["split"]
-    headers = [
-        "recipe",
-        "seed",
-        "class",
-        "recall",
-        "specificity (slides)",
-        "specificity (crops)",
-        "precision",
-        "AP50",
-        "",
-    ]
     parts = [
         paragraph(f"# {counted(len(result['done']), 'pair')} on {split}\n\n{escaped(result['rule'])}"),
-        table(headers, rows),
+        table(HEADERS, rows),
         paragraph("In brackets: 95% intervals with groups as the units; none where fewer than 8 groups have a say."),
     ]
     if result["spread"]:

@@ -14,7 +14,7 @@ from spore_yolo.files.atomic import write_text
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.lake import is_remote
 from spore_yolo.pipeline.beginning import Branch
-from spore_yolo.pipeline.branches import COLUMNS, RULE, best_of, spread_over_seeds, wanted
+from spore_yolo.pipeline.branches import COLUMNS, HEADERS, RULE, best_of, spread_over_seeds, wanted
 from spore_yolo.pipeline.configuration import TRAINING_STEPS, TrainingConfiguration
 from spore_yolo.pipeline.workplace import beneath, run_at_hand
 
@@ -104,18 +104,7 @@ def branches_text(result: Mapping[str, Any]) -> str:
                     "best" if place == result["best"] else "",
                 ]
             )
-    headers = [
-        "recipe",
-        "seed",
-        "class",
-        "recall",
-        "specificity (slides)",
-        "specificity (crops)",
-        "precision",
-        "AP50",
-        "",
-    ]
-    lines = [str(tabulate(rows, headers, tablefmt="simple", disable_numparse=True))]
+    lines = [str(tabulate(rows, HEADERS, tablefmt="simple", disable_numparse=True))]
     lines += [
         f"failed: {one['recipe']}, seed {one['seed']}, in {one['failed']['step']}: {one['failed']['why']}"
         for one in result["failed"]
