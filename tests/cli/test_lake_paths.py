@@ -186,6 +186,7 @@ def test_the_pair_in_the_lake_is_evaluated_and_calibrated_in_place(
     assert Lake().version(run).files["heavy.bin"][0] == 5
 
 
+@pytest.mark.slow
 def test_the_journal_of_a_run_in_the_lake_goes_on_on_another_machine(
     spore_yolo: Run, s3: Bucket, slides: str, spot_pair: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -169,6 +169,7 @@ def test_a_damaged_journal_is_named_with_its_line(spore_yolo: Run, tmp_path: Pat
     assert "runs/one/tracking/journal.jsonl:3: expected an event of a tracking journal" in err
 
 
+@pytest.mark.slow
 def test_the_commands_track_what_they_do(
     store: Path, toy: Run, detector_run: Path, shape_classifier: None, trainings: Any, tmp_path: Path
 ) -> None:

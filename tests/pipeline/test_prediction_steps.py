@@ -242,6 +242,7 @@ def in_the_lake(bucket: Bucket, drawn: Drawn, pair: Path) -> dict[str, Any]:
     }
 
 
+@pytest.mark.slow
 def test_the_same_from_and_to_the_data_lake(
     s3: Bucket, spot_pair: Path, broken: Drawn, spore_yolo: Run, tmp_path: Path, looked: list[str]
 ) -> None:

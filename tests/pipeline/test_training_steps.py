@@ -33,6 +33,7 @@ def test_a_branch_gives_a_complete_pair_and_its_figures(toy_flow: ToyFlow, tmp_p
     assert gave["evaluation"]["figures"]["targets"] == ["smut"]
 
 
+@pytest.mark.slow
 def test_the_figures_are_those_of_the_single_commands(toy_flow: ToyFlow, tmp_path: Path, spore_yolo: Any) -> None:
     run_branch(toy_flow)
     options = ["--weights", "scratch", "--runs", "by-hand"]
@@ -106,6 +107,7 @@ def test_a_promise_that_can_be_kept_is_stored_with_the_pair(toy_flow: ToyFlow, d
     assert list(stored) == [gave["name"]] == ["recall-0.2"]
 
 
+@pytest.mark.slow
 def test_on_s3_the_figures_are_the_same_and_nothing_temporary_goes_there(
     toy_flow: ToyFlow, drawn: Any, s3: Bucket, tmp_path: Path
 ) -> None:
