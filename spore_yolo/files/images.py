@@ -178,7 +178,14 @@ def memory_at_hand() -> int:
 
 
 def _orientation(image: Any) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or it cannot be read."""
+    """The EXIF orientation, 1 to 8; 1 where there is none or it cannot be read.
+
+    Pillow decodes a whole PNG to look for EXIF behind the pixels; in a large one, which may be a bomb, none is looked
+    for there.
+    """
+    width, height = image.size
+    if image.format == "PNG" and "exif" not in image.info and width * height * 3 > BOMB_BYTES:
+        return 1
     try:
         orientation = int(image.getexif().get(EXIF_ORIENTATION, 1))
     except Exception:  # EXIF blocks are written by many programs; a broken one says nothing about the pixels

@@ -251,8 +251,11 @@ def test_hostile_image_is_refused_before_it_fills_the_memory(tmp_path: Path, con
         tracemalloc.stop()
 
 
-def test_size_of_a_scanned_slide_is_read_from_its_header(tmp_path: Path) -> None:
+def test_size_of_a_scanned_slide_is_read_from_its_header(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from PIL.PngImagePlugin import PngImageFile
+
     (tmp_path / "slide.png").write_bytes(png(200_000, 90_000))
+    monkeypatch.setattr(PngImageFile, "load", lambda image: pytest.fail("it was decoded, 54 GB of it"))
     size = read_size(tmp_path / "slide.png")
     assert (size.width, size.height) == (200_000, 90_000), "18 gigapixels"
 
