@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 
 import pytest
@@ -18,9 +19,12 @@ pytestmark = pytest.mark.slow
 SLIDES, BROKEN = 8, 1
 
 
-def rows(account: Account, key: str) -> list[dict[str, str]]:
-    """A table in the bucket."""
-    content = account.client("s3").get_object(Bucket=account.bucket, Key=key)["Body"].read().decode()
+def rows(account: Account, name: str) -> list[dict[str, str]]:
+    """A table among the results, whose folder bears the day's date."""
+    s3 = account.client("s3")
+    keys = [one["Key"] for one in s3.list_objects_v2(Bucket=account.bucket, Prefix="results/")["Contents"]]
+    [key] = [key for key in keys if re.fullmatch(rf"results/\d{{4}}-\d\d-\d\d/{re.escape(name)}", key)]
+    content = s3.get_object(Bucket=account.bucket, Key=key)["Body"].read().decode()
     return list(csv.DictReader(content.splitlines()))
 
 
@@ -52,7 +56,7 @@ def test_a_deployed_state_machine_predicts_every_slide_once(
     container = Container(account, tmp_path / "containers")
     StateMachine(definition, container).run()
     assert container.done == ["start", "predict_shard", "predict_shard", "join", "end"]
-    found, failed = rows(account, "results/counts.csv"), rows(account, "results/failed.csv")
+    found, failed = rows(account, "counts.csv"), rows(account, "failed.csv")
     names = [row["slide"].rsplit("/", 1)[-1] for row in found]
     assert sorted(names) == [f"slide_{number}.png" for number in range(SLIDES) if number != BROKEN]
     assert [row["slide"].rsplit("/", 1)[-1] for row in failed] == [f"slide_{BROKEN}.png"]
