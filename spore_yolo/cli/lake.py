@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from spore_yolo.cli.options import Commands, add_command
 
@@ -34,13 +34,19 @@ def add_parser(commands: Commands) -> None:
     push.add_argument(
         "folder", nargs="+", metavar="DIR", help="the folder, or s3:// addresses of mirrors on this machine"
     )
-    push.add_argument("--delete", action="store_true", help="also delete objects that the folder does not hold")
+    push.add_argument(
+        "--delete",
+        action="store_true",
+        help="also delete objects that the folder does not hold; of a mirror, which may hold a part only, those that"
+        " it held",
+    )
+    push.add_argument("--overwrite", action="store_true", help="replace objects that were changed in the bucket")
     push.set_defaults(run=run_push)
 
     pull = ways.add_parser("pull", help="bring a folder or file from the data lake")
     pull.add_argument("address", metavar="s3://BUCKET/PREFIX", help="what to bring")
     pull.add_argument("folder", nargs="?", type=Path, metavar="DIR", help="where to (default: its mirror)")
-    pull.add_argument("--expect", metavar="VERSION", help="the version that it must have, or have had")
+    pull.add_argument("--expect", metavar="VERSION", help="the version that must lie here afterwards")
     pull.add_argument("--overwrite", action="store_true", help="replace files that were changed here")
     pull.add_argument("--unchecked", action="store_true", help="take what lies there, whatever its manifest says")
     pull.set_defaults(run=run_pull)
@@ -56,35 +62,37 @@ def run_push(arguments: argparse.Namespace) -> None:
     from spore_yolo.files.lake import Lake, RemotePath, is_remote, mirror_of
 
     places: list[str] = arguments.folder
-    if all(is_remote(place) for place in places):
+    mirrors = all(is_remote(place) for place in places)
+    if mirrors:
         addresses = [RemotePath.parse(place) for place in places]
         folders = [mirror_of(address) for address in addresses]
     elif len(places) == 2 and not is_remote(places[0]) and is_remote(places[1]):
         folders, addresses = [Path(places[0])], [RemotePath.parse(places[1])]
     else:
         raise UsageError(f"expected DIR s3://BUCKET/PREFIX, found {' '.join(places)}")
+    delete: bool | Literal["known"] = "known" if mirrors and arguments.delete else arguments.delete
     lake = Lake()
     for folder, address in zip(folders, addresses, strict=True):
         if folder.is_file():
-            lake.push_file(folder, address)
+            lake.push_file(folder, address, overwrite=arguments.overwrite)
             print(f"{address}: pushed")
         else:
-            _say(address, lake.push(folder, address, delete=arguments.delete))
+            _say(address, lake.push(folder, address, delete=delete, overwrite=arguments.overwrite))
 
 
 def run_pull(arguments: argparse.Namespace) -> None:
     """Pulls and prints what lies here now."""
     from spore_yolo.files.lake import Lake, RemotePath
 
-    lake = Lake()
+    lake, remote = Lake(), RemotePath.parse(arguments.address)
     place = lake.pull(
-        RemotePath.parse(arguments.address),
+        remote,
         arguments.folder,
         expected=arguments.expect,
         overwrite=arguments.overwrite,
         unchecked=arguments.unchecked,
     )
-    _say(place, lake.version(place))
+    _say(place, lake.check(place, remote, arguments.expect) if arguments.expect else lake.version(place))
 
 
 def run_version(arguments: argparse.Namespace) -> None:

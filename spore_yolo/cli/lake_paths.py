@@ -6,6 +6,7 @@ import argparse
 import fnmatch
 import glob
 import re
+import shlex
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -111,10 +112,22 @@ class _Teller:
 
 @dataclass(frozen=True)
 class _Output:
-    """A place that the command may have written to."""
+    """A place that the command may have written to.
+
+    Attributes:
+        remote: The place.
+        was_here: Whether its mirror was there when the command began.
+    """
 
     remote: RemotePath
-    only: Callable[[str], bool] | None = None
+    was_here: bool
+
+    @property
+    def is_something(self) -> bool:
+        """Whether something lies here, or did before the command."""
+        from spore_yolo.files.lake import mirror_of
+
+        return self.was_here or mirror_of(self.remote).exists()
 
     def push(self, lake: Lake) -> None:
         from spore_yolo.files.lake import mirror_of
@@ -122,8 +135,8 @@ class _Output:
         local = mirror_of(self.remote)
         if local.is_file():
             lake.push_file(local, self.remote)
-        else:
-            lake.push(local, self.remote, only=self.only, delete="known")
+        elif self.is_something:
+            lake.push(local, self.remote, delete="known")
 
 
 def _may_need_the_lake(arguments: argparse.Namespace) -> bool:
@@ -168,8 +181,10 @@ def _bring(
         if place.reads or place.writes:  # a register comes with its dataset
             lake.pull(one, only=only, optional=not place.reads)
         if place.writes:
-            outputs.append(_Output(one))
+            outputs.append(_Output(one, was_here=mirror_of(one).exists()))
     mirror = mirror_of(remote)
+    if place.reads and mirror.is_file():
+        _bring_belonging(mirror, lake)
     return str(mirror) if place.text else mirror
 
 
@@ -198,7 +213,21 @@ def _bring_matches(remote: RemotePath, lake: Lake) -> str:
     mirror = lake.pull(
         folder, only=lambda name: fnmatch.fnmatchcase(name, loose) or fnmatch.fnmatchcase(name, f"{loose}/*")
     )
-    return f"{glob.escape(str(mirror))}/{pattern}"
+    here = f"{glob.escape(str(mirror))}/{pattern}"
+    for match in glob.iglob(here, recursive=True):
+        _bring_belonging(Path(match), lake)
+    return here
+
+
+def _bring_belonging(slide: Path, lake: Lake) -> None:
+    """Brings the other files of a slide that has several, to the mirror that its own file lies in."""
+    from spore_yolo.files.lake import remote_of
+    from spore_yolo.inference.slides import belonging
+
+    for path in belonging(slide):
+        remote = remote_of(path)
+        if remote is not None:
+            lake.pull(remote, optional=True)  # the command says what is missing
 
 
 def _bring_dataset(arguments: argparse.Namespace, lake: Lake) -> None:
@@ -217,8 +246,8 @@ def _take_back(outputs: list[_Output], lake: Lake) -> None:
         try:
             output.push(lake)
         except SporeYoloError as error:
-            left = " and ".join(str(one.remote) for one in outputs[place:])
+            left = shlex.join(str(one.remote) for one in outputs[place:] if one.is_something)
             raise SporeYoloError(
                 f"{error}\nwhat was made lies on this machine and is kept; bring it to the bucket with: spore-yolo lake"
-                f" push {left}"
+                f" push --delete {left}"
             ) from None

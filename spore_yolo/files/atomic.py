@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import secrets
 import shutil
 import tempfile
 from collections.abc import Iterator
@@ -18,15 +19,14 @@ def atomic_file(path: Path) -> Iterator[Path]:
     The temporary name keeps the suffix of ``path``, since writers choose their format by it.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(prefix=f".{path.stem}.", suffix=path.suffix, dir=path.parent)
-    os.close(handle)
-    temporary = Path(name)
+    temporary = path.parent / f".{path.stem}.{secrets.token_hex(4)}{path.suffix}"
+    # With the mode that an ordinary open() gives, which mkstemp does not; and umask() cannot be asked without being
+    # changed for all threads.
+    temporary.touch(exist_ok=False)
     try:
+        mode = temporary.stat().st_mode
         yield temporary
-        # mkstemp makes files private; give the result the mode that an ordinary open() gives.
-        mask = os.umask(0)
-        os.umask(mask)
-        temporary.chmod(0o666 & ~mask)
+        temporary.chmod(mode)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

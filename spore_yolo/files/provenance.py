@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import os
 import subprocess
 import sys
 from importlib import metadata
@@ -21,8 +23,20 @@ def package_versions() -> dict[str, str]:
     return versions
 
 
+COMMIT = "SPORE_YOLO_COMMIT"
+"""Variable that names the commit where code travels without its repository, as to the machines of a flow."""
+
+
 def code_commit() -> str | None:
-    """The git commit of the code that runs, with ``-dirty`` where files were changed; ``None`` outside a checkout."""
+    """The git commit of the code that runs, with ``-dirty`` where files were changed.
+
+    Outside a checkout it is what :data:`COMMIT` says, and without that ``None``.
+    """
+    return _commit_of_checkout() or os.environ.get(COMMIT) or None
+
+
+@functools.cache
+def _commit_of_checkout() -> str | None:
     folder = Path(__file__).parent
     try:
         # A checkout that merely lies around an installed package is not the code that runs.

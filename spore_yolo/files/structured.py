@@ -7,6 +7,7 @@ list a billion times, and nesting costs the square of its depth.
 from __future__ import annotations
 
 import csv
+import re
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -20,6 +21,9 @@ Model = TypeVar("Model", bound=BaseModel)
 
 MAX_YAML_BYTES = 8 * 1024**2
 """Size of the largest YAML file that is read; a register of a thousand datasets has less than one megabyte."""
+
+USER_INFO = re.compile(r"(?<=://)[^/\s'\"]*@")
+"""User and password of an address."""
 
 MAX_YAML_NODES = 200_000
 """Most values of a YAML file, those that aliases repeat counted each time: the names of 100,000 classes."""
@@ -140,13 +144,13 @@ def parse_model(path: Path, model: type[Model], content: Any) -> Model:
 
 
 def problems_of(error: ValidationError, path: Path | str) -> list[Problem]:
-    """One readable problem for each wrong field."""
+    """One readable problem for each wrong field; of an address that was found, user and password are not told."""
     return [
         Problem(
             path,
             None,
             f"{'.'.join(str(part) for part in item['loc']) or 'the file'}: {item['msg'].removeprefix('Value error, ')}"
-            f" (found {item['input']!r:.80})",
+            f" (found {USER_INFO.sub('...@', repr(item['input'])):.80})",
         )
         for item in error.errors()
     ]

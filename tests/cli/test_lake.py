@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from spore_yolo.files.lake import LakeVersion, RemotePath, mirror_of
+from spore_yolo.files.lake import Lake, LakeVersion, RemotePath, mirror_of
 from tests.lake_server import Bucket
 
 Run = Callable[..., tuple[int, str, str]]
@@ -48,6 +48,42 @@ def test_a_changed_object_is_told_and_can_be_taken(spore_yolo: Run, s3: Bucket, 
     assert spore_yolo("lake", "pull", address, "--unchecked")[0] == 0
     assert spore_yolo("lake", "push", address)[0] == 0
     assert spore_yolo("lake", "pull", address)[0] == 0
+
+
+def test_what_was_changed_on_both_sides_is_replaced_if_asked(spore_yolo: Run, s3: Bucket, tmp_path: Path) -> None:
+    folder, address = filled(tmp_path / "slides"), f"{s3.address}/slides"
+    spore_yolo("lake", "push", folder, address)
+    (folder / "a.txt").write_text("here")
+    s3.put("slides/a.txt", b"there")
+    code, _, err = spore_yolo("lake", "push", folder, address)
+    assert code == 1 and "a.txt changed both here and in the bucket" in err
+    assert spore_yolo("lake", "push", folder, address, "--overwrite")[0] == 0
+    assert s3.get("slides/a.txt") == b"here"
+
+
+def test_a_mirror_deletes_only_what_it_held(spore_yolo: Run, s3: Bucket, tmp_path: Path) -> None:
+    folder, address = filled(tmp_path / "slides"), f"{s3.address}/slides"
+    spore_yolo("lake", "push", folder, address)
+    mirror = mirror_of(RemotePath.parse(address))
+    Lake().pull(RemotePath.parse(address), only=lambda name: name == "a.txt")
+    (mirror / "a.txt").rename(mirror / "renamed.txt")
+    assert spore_yolo("lake", "push", address, "--delete")[0] == 0
+    assert {key for key in s3.etags() if ".spore-yolo" not in key} == {"slides/renamed.txt", "slides/deep/b.txt"}
+
+
+def test_the_expected_version_or_an_error(spore_yolo: Run, s3: Bucket, tmp_path: Path) -> None:
+    folder, address = filled(tmp_path / "slides"), f"{s3.address}/slides"
+    first = LakeVersion.of_folder(folder).version
+    spore_yolo("lake", "push", folder, address)
+    (folder / "c.txt").write_text("c")
+    spore_yolo("lake", "push", folder, address)
+    assert spore_yolo("lake", "pull", address, tmp_path / "here")[0] == 0
+    code, out, err = spore_yolo("lake", "pull", address, tmp_path / "here", "--expect", first)
+    assert code == 1 and not out and "not of that version: c.txt; pull that version into an empty folder" in err
+    code, out, _ = spore_yolo("lake", "pull", address, tmp_path / "empty", "--expect", first)
+    assert code == 0 and f"version: {first}" in out
+    code, _, err = spore_yolo("lake", "pull", f"{address}/a.txt", "--expect", first)
+    assert code == 1 and f"expected version {first}, found " in err
 
 
 def test_wrong_usage(spore_yolo: Run, s3: Bucket, tmp_path: Path) -> None:

@@ -2,13 +2,17 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from spore_yolo.cli.lake_paths import mirrored
+from spore_yolo.cli.main import build_parser
+from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.lake import Lake, LakeVersion, RemotePath, mirror_of, mirror_root
 from tests.conftest import Drawn, spot_manifest
 from tests.lake_server import Bucket
@@ -151,23 +155,85 @@ def test_a_run_that_was_stopped_goes_on_on_another_machine(
 def test_what_is_made_is_kept_here_when_it_cannot_be_written_back(
     spore_yolo: Run, s3: Bucket, slides: str, spot_pair: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from spore_yolo.files.errors import SporeYoloError
-
     def fails(*arguments: Any, **options: Any) -> LakeVersion:
         raise SporeYoloError("the bucket is full")
 
     command = ["predict", "--run", spot_pair.parent, "--source", f"{slides}/slides", "--output", f"{slides}/found"]
+    s3.put("lake/found.unfinished/parts/old.npz", b"of a run that was stopped")
     with monkeypatch.context() as patched:
         patched.setattr(Lake, "push", fails)
         code, _, err = spore_yolo(*command)
     assert code == 1
     assert "the bucket is full\nwhat was made lies on this machine and is kept" in err
-    assert f"spore-yolo lake push {slides}/found" in err
-    code, _, err = spore_yolo("lake", "push", f"{slides}/found")
+    advice = f"spore-yolo lake push --delete {slides}/found {slides}/found.unfinished"
+    assert err.endswith(f"{advice}\n")
+    code, _, err = spore_yolo(*advice.split()[1:])
     assert code == 0, err
     assert s3.get("lake/found/counts.csv")
+    assert not s3.etags("lake/found.unfinished")
     code, _, err = spore_yolo(*command)
     assert code == 2 and f"{slides}/found holds predictions already" in err
+
+
+def test_a_mirror_may_be_deleted_before_any_command(s3: Bucket, slides: str, spot_pair: Path) -> None:
+    run = RemotePath.parse(f"{slides}/runs/spots")
+    (spot_pair.parent / "run.json").write_text("{}")
+    Lake().push(spot_pair.parent, run)
+    Lake().pull(run)
+    shutil.rmtree(mirror_root())
+    with written_to(str(run)) as folder:
+        assert not (folder / "run.json").exists()  # only the pair is read
+        (folder / "pair" / "new.txt").write_text("new")
+        (folder / "pair" / "detector.pt").unlink()
+    assert s3.get("lake/runs/spots/run.json") == b"{}" and s3.get("lake/runs/spots/pair/new.txt") == b"new"
+    assert "lake/runs/spots/pair/detector.pt" not in s3.etags()
+
+
+def test_a_command_replaces_nothing_that_others_changed_while_it_ran(
+    s3: Bucket, slides: str, spot_pair: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = RemotePath.parse(f"{slides}/runs/spots")
+    Lake().push(spot_pair.parent, run)
+    with written_to(str(run)) as folder:
+        (spot_pair / "pair.yaml").write_bytes(b"of others")
+        Lake().push(spot_pair.parent, run)
+        (folder / "new.txt").write_text("new")
+    assert s3.get("lake/runs/spots/pair/pair.yaml") == b"of others" and s3.get("lake/runs/spots/new.txt") == b"new"
+    assert "pair/pair.yaml changed or went in the bucket" in capsys.readouterr().err
+    with pytest.raises(SporeYoloError) as told, written_to(str(run)) as folder:
+        (folder / "new.txt").write_text("here")
+        s3.put("lake/runs/spots/new.txt", b"there")
+    assert "new.txt changed both here and in the bucket" in str(told.value)
+    assert f"bring it to the bucket with: spore-yolo lake push --delete {run}" in str(told.value)
+    assert s3.get("lake/runs/spots/new.txt") == b"there"
+
+
+@contextmanager
+def written_to(run: str) -> Iterator[Path]:
+    """What a command has in its hands that adds to a run, in place of that command."""
+    arguments = build_parser().parse_args(["calibrate", "--run", run, "--dataset", "toy"])
+    with mirrored(arguments):
+        yield arguments.training_run
+
+
+@pytest.mark.parametrize("source", ["*.[mv]*s", "a.mrxs", "b.vms"])
+def test_the_files_of_a_slide_come_with_it(source: str, s3: Bucket) -> None:
+    files = {
+        "a.mrxs": b"",
+        "a/Slidedat.ini": b"",
+        "b.vms": b"[Virtual Microscope Specimen]\nImageFile=b.jpg\nMapFile=../c.jpg\n",
+        "b.jpg": b"",
+        "c.jpg": b"",
+    }
+    for name, content in files.items():
+        s3.put(f"scans/{name}", content)
+    address = f"{s3.address}/scans/{source}"
+    arguments = build_parser().parse_args(["predict", "--pair", "pair", "--source", address, "--output", "found"])
+    with mirrored(arguments):
+        mirror = mirror_of(RemotePath(s3.name, "scans"))
+    here = {path.relative_to(mirror).as_posix() for path in mirror.rglob("*") if path.is_file()}
+    kinds = [kind for kind in "ab" if source.startswith((kind, "*"))]
+    assert here == {name for name in files if name[0] in kinds}
 
 
 def test_the_pair_in_the_lake_is_evaluated_and_calibrated_in_place(

@@ -68,6 +68,12 @@ class TestAtomicFile:
         write_text(tmp_path / "atomic", "x")
         assert (tmp_path / "atomic").stat().st_mode == (tmp_path / "ordinary").stat().st_mode
 
+    def test_the_mask_of_new_files_is_not_touched_since_threads_share_it(
+        self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setattr(os, "umask", lambda mask: pytest.fail(f"set to {mask}"))
+        write_text(tmp_path / "note.txt", "x")
+
 
 def test_write_text_is_utf8(tmp_path: Path) -> None:
     write_text(tmp_path / "note.txt", "Mäusegerste 真菌\n")

@@ -7,11 +7,11 @@ import time
 from collections.abc import Callable
 
 from spore_yolo.experiments.tracking.journal import Journal
-from spore_yolo.experiments.tracking.locking import locked
 from spore_yolo.experiments.tracking.mlflow_store import MlflowStore
 from spore_yolo.experiments.tracking.settings import TrackingSettings
 from spore_yolo.experiments.tracking.state import Store, read_state, write_state
 from spore_yolo.experiments.tracking.wandb_store import WandbStore
+from spore_yolo.files.locking import locked
 
 FIRST_PAUSE = 60.0
 """Seconds after a failure until a store is tried again; each further failure doubles them."""

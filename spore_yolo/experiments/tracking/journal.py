@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO, Literal, get_args
 
-from spore_yolo.experiments.tracking.locking import locked
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
+from spore_yolo.files.locking import locked
 
 FOLDER = "tracking"
 JOURNAL = "journal.jsonl"

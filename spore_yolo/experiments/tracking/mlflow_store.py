@@ -16,10 +16,10 @@ from typing import TYPE_CHECKING, Any
 from spore_yolo import __version__
 from spore_yolo.experiments.tracking.environment import variables_set
 from spore_yolo.experiments.tracking.journal import Event, Journal
-from spore_yolo.experiments.tracking.locking import locked
 from spore_yolo.experiments.tracking.settings import TrackingSettings, without_password
 from spore_yolo.experiments.tracking.state import State
 from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.locking import locked
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 from spore_yolo.experiments.tracking import flattening
 from spore_yolo.experiments.tracking.environment import installed_packages
 from spore_yolo.experiments.tracking.journal import RUN, Event, Journal
-from spore_yolo.experiments.tracking.locking import locked
 from spore_yolo.experiments.tracking.settings import EXPERIMENT, TrackingSettings, without_password
+from spore_yolo.files.locking import locked
 from spore_yolo.files.provenance import code_commit, package_versions
 
 if TYPE_CHECKING:

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import hashlib
 import re
+import shlex
 import shutil
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from pathlib import Path
 
 from spore_yolo.files.errors import SporeYoloError
@@ -15,15 +17,15 @@ from spore_yolo.files.hashes import sha256_file
 from spore_yolo.files.lake.client import S3Client
 from spore_yolo.files.lake.errors import LakeError
 from spore_yolo.files.lake.index import Known
-from spore_yolo.files.lake.paths import RemotePath, target_of
+from spore_yolo.files.lake.paths import RemotePath, mirror_of, target_of
 from spore_yolo.files.lake.remote_file import RemoteFile
-from spore_yolo.files.lake.transfer import Move
+from spore_yolo.files.lake.transfer import Move, half_of, halves_folder, pushed_part, spans_of
 from spore_yolo.files.lake.version import Manifest
 
 MOST_NAMED = 5
 """Files that a message names."""
 
-_MD5 = re.compile("[0-9a-f]{32}")
+_MD5 = re.compile("([0-9a-f]{32})(?:-([0-9]{1,5}))?")
 
 
 @dataclass
@@ -67,7 +69,7 @@ def plan_pull(
         SporeYoloError: Files were changed both here and in the bucket, or a key cannot be a path.
     """
     plan = Plan(wrong={name: "is gone" for name in hashes if name not in files})
-    both: list[str] = []
+    both: dict[str, Path] = {}
     root = folder.resolve()
     inside: set[Path] = set()
     for name, file in files.items():
@@ -97,14 +99,96 @@ def plan_pull(
             plan.same.append((path, place, Known.of(path, sha256_file(path), file.etag)))
         elif before is not None and before.etag == file.etag:
             plan.ahead.append(name)
+        elif before is not None and path.is_file() and sha256_file(path) == before.sha256:  # written, but the same
+            plan.moves.append(move)
         else:
-            both.append(name)
+            both[name] = path
     if both:
-        raise SporeYoloError(
-            f"{remote}: {listed(both)} changed both here and in the bucket; take the bucket's with"
-            f" `spore-yolo lake pull {remote} --overwrite`, or this machine's with `spore-yolo lake push {remote}`"
-        )
+        raise changed_on_both_sides(remote, folder, both)
     return plan
+
+
+@dataclass
+class PushPlan:
+    """What a push does.
+
+    Attributes:
+        moves: Files to write.
+        same: Files whose object holds the same, as they are now.
+        newer: Files that changed in the bucket since they were moved and not here: theirs stay.
+    """
+
+    moves: list[Move] = field(default_factory=list)
+    same: dict[str, Known] = field(default_factory=dict)
+    newer: list[str] = field(default_factory=list)
+
+
+def plan_push(
+    remote: RemotePath,
+    folder: Path,
+    local: Mapping[str, Path],
+    now: Mapping[str, Known],
+    files: Mapping[str, RemoteFile],
+    manifest: Manifest,
+    known: Mapping[str, Known],
+    overwrite: bool,
+    mirror: bool,
+) -> PushPlan:
+    """Says what a push has to do.
+
+    Args:
+        remote: The prefix.
+        folder: Where its files come from.
+        local: The files.
+        now: The files as they are.
+        files: What the bucket holds.
+        manifest: What the bucket says.
+        known: What this machine remembers of the files in the folder. What it does not remember is written.
+        overwrite: Whether objects that were changed in the bucket are replaced.
+        mirror: Whether the folder only mirrors the prefix, so that a file whose object is gone is not written anew.
+
+    Raises:
+        SporeYoloError: Files were changed both here and in the bucket.
+    """
+    plan = PushPlan()
+    both: dict[str, Path] = {}
+    for name, path in local.items():
+        one, file, before = now[name], files.get(name), known.get(name)
+        if file is not None and same_content(path, one, file, before, manifest, name):
+            plan.same[name] = replace(one, etag=file.etag)
+            continue
+        theirs = before is not None and (mirror if file is None else file.etag != before.etag)
+        changed = before is None or before.sha256 != one.sha256
+        if overwrite or not theirs or (changed and file is None):
+            plan.moves.append(Move(name, remote / name, path, one.size, sha256=one.sha256))
+        elif changed:
+            both[name] = path
+        else:
+            plan.newer.append(name)
+    if both:
+        raise changed_on_both_sides(remote, folder, both)
+    return plan
+
+
+def changed_on_both_sides(remote: RemotePath, folder: Path, files: Mapping[str, Path]) -> SporeYoloError:
+    """An error that says how to take the one or the other of files that changed both here and in the bucket.
+
+    Args:
+        remote: The prefix.
+        folder: Its folder.
+        files: The files, by their path below the prefix.
+    """
+    there, here, into = remote, folder, folder
+    if len(files) == 1:  # nothing else needs to be moved
+        ((name, here),) = files.items()
+        there, into = remote / name, here.parent
+    mirrored = mirror_of(there) == here
+    pull = shlex.join(["spore-yolo", "lake", "pull", str(there), *([] if mirrored else [str(into)]), "--overwrite"])
+    push = shlex.join(["spore-yolo", "lake", "push", *([] if mirrored else [str(here)]), str(there), "--overwrite"])
+    return SporeYoloError(
+        f"{remote}: {listed(list(files))} changed both here and in the bucket, and nothing was replaced;"
+        f" take the bucket's with `{pull}`, or this machine's with `{push}`"
+    )
 
 
 def check_wrong(remote: RemotePath, wrong: Mapping[str, str], manifest: Manifest | None, client: S3Client) -> None:
@@ -138,7 +222,8 @@ def check_room(remote: RemotePath, folder: Path, moves: Sequence[Move]) -> None:
     Raises:
         SporeYoloError: They do not.
     """
-    needed = sum(move.size for move in moves)
+    halves = halves_folder(folder)
+    needed = sum(move.size - _taken(half_of(halves, move.remote)) for move in moves)
     place = folder
     while not place.exists():
         place = place.parent
@@ -182,11 +267,34 @@ def megabytes(size: int) -> str:
     return f"{size / 1e6:,.1f} MB"
 
 
+def _taken(half: Path) -> int:
+    """Bytes that a half file takes of the disk; its size is that of the whole from the beginning on."""
+    try:
+        found = half.stat()
+    except OSError:
+        return 0
+    return min(found.st_size, getattr(found, "st_blocks", 0) * 512)
+
+
 def _holds(path: Path, sha256: str | None, etag: str) -> bool:
-    """Whether a file has this content; the ETag of an object that was written in one go is often its MD5."""
+    """Whether a file has this content.
+
+    The ETag of an object that was written in one go is often its MD5; that of one written in parts, the MD5 of theirs.
+    """
     if sha256 is not None:
         return sha256_file(path) == sha256
-    if not _MD5.fullmatch(etag):
+    match = _MD5.fullmatch(etag)
+    if match is None:
         return False
+    md5 = partial(hashlib.md5, usedforsecurity=False)
     with path.open("rb") as stream:
-        return hashlib.file_digest(stream, lambda: hashlib.md5(usedforsecurity=False)).hexdigest() == etag
+        if match[2] is None:
+            return hashlib.file_digest(stream, md5).hexdigest() == match[1]
+        size = path.stat().st_size
+        spans = spans_of(size, pushed_part(size))
+        if len(spans) != int(match[2]):
+            return False
+        parts = md5()
+        for start, end in spans:
+            parts.update(md5(stream.read(end - start)).digest())
+        return parts.hexdigest() == match[1]

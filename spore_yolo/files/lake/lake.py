@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Literal
 
 from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError, UsageError
-from spore_yolo.files.lake.changes import Plan, check_room, check_wrong, listed, plan_pull, same_content
+from spore_yolo.files.lake.changes import (
+    Plan,
+    check_room,
+    check_wrong,
+    listed,
+    plan_pull,
+    plan_push,
+)
 from spore_yolo.files.lake.client import S3Client
 from spore_yolo.files.lake.errors import LakeError, NotThere
 from spore_yolo.files.lake.index import Index, Known, hashed
@@ -86,7 +93,8 @@ class Lake:
             remote: The folder or file.
             folder: Where to; ``None``: its mirror.
             only: Which files of the folder.
-            expected: The version that it must have; another one is an error, files that came later are left out.
+            expected: The version that it must have; another one is an error, files that came later are left out. What
+                else lies in the folder stays there: see :meth:`check`.
             optional: Whether it is fine that there is nothing.
             overwrite: Whether to replace files that were changed here.
             unchecked: Whether to take what is there, whatever the manifest says.
@@ -123,9 +131,14 @@ class Lake:
         hashes = {} if version is None else {name: one for name, one in version.files.items() if wanted(name)}
         if version is not None and (late := [name for name in files if name not in hashes]):
             _note(f"{remote}: {len(late):,} objects came after its version was written ({listed(late)})")
-        known = self._index.below(place, remote)
+        known = self._still_here(place, remote)
         plan = plan_pull(remote, place, files, hashes, known, overwrite)
         check_wrong(remote, plan.wrong, manifest, self._client)
+        if plan.ahead and expected is not None:
+            raise SporeYoloError(
+                f"{place}: expected what {remote} holds, found {listed(plan.ahead)} changed here; pull with --overwrite"
+                " to replace that, or into an empty folder"
+            )
         plan.gone = [name for name in known if name not in listing and (only is None or only(name))]
         self._carry_out(plan, remote, place, known)
         check_wrong(remote, plan.wrong, manifest, self._client)
@@ -145,23 +158,32 @@ class Lake:
         return self._pull_one(remote, file, None, overwrite=False)
 
     def push(
-        self, folder: Path, prefix: RemotePath, only: Only | None = None, delete: bool | Literal["known"] = False
+        self,
+        folder: Path,
+        prefix: RemotePath,
+        only: Only | None = None,
+        delete: bool | Literal["known"] = False,
+        overwrite: bool = False,
     ) -> LakeVersion:
         """Writes what changed in a folder to the bucket, and last of all the manifest that names its version.
 
-        Two pushes to one place at the same time are not kept apart: the last one wins.
+        A file that did not change here since it was moved does not replace an object that did. Two pushes to one place
+        in the same moments are not kept apart: the last one wins.
 
         Args:
             folder: The folder.
             prefix: Where to.
             only: Which files of the folder.
-            delete: Whether objects go that the folder does not hold; ``known``: only those that it held once.
+            delete: Whether objects go that the folder does not hold; ``known``: it is a mirror, and only those go that
+                it held when it was pulled, if they are the same still.
+            overwrite: Whether to replace objects that were changed in the bucket since they were moved.
 
         Returns:
             What the prefix holds now, as its manifest says.
 
         Raises:
             LakeError: The bucket cannot be written; what was moved is kept, and pushing again goes on from there.
+            SporeYoloError: Files were changed both here and in the bucket; nothing was written.
         """
         if folder.is_file() or not (folder.exists() or delete == "known"):
             raise UsageError(f"{folder}: expected a folder, found {'a file' if folder.exists() else 'none'}")
@@ -170,47 +192,66 @@ class Lake:
         listing = dict(self._client.files(prefix))
         manifest = self._manifests.read_listed(prefix, listing) or Manifest(LakeVersion())
         known = self._index.below(folder, prefix)
-        moves: list[Move] = []
-        told: dict[str, Entry | None] = {}
-        same: list[tuple[Path, RemotePath, Known]] = []
-        for name, now in self._hashed(local, known).items():
-            file, place = listing.get(name), prefix / name
-            if file is not None and same_content(local[name], now, file, known.get(name), manifest, name):
-                told[name] = Entry(now.size, now.sha256, file.etag)
-                same.append((local[name], place, Known(now.size, now.modified_ns, now.sha256, file.etag)))
-            else:
-                moves.append(Move(name, place, local[name], now.size, sha256=now.sha256))
-        self._index.add(same)
-        moved = []
+        now = self._hashed(local, known)
+        plan = plan_push(prefix, folder, local, now, listing, manifest, known, overwrite, mirror=delete == "known")
+        told: dict[str, Entry | None] = {name: Entry(one.size, one.sha256, one.etag) for name, one in plan.same.items()}
+        self._index.add((local[name], prefix / name, one) for name, one in plan.same.items())
+        count = 0
         try:
-            for move, one in self._transfer.push(moves):
-                told[move.relative] = Entry(one.size, one.sha256, one.etag)
-                moved.append((move.local, move.remote, one))
+            with self._remembering() as remember:
+                for move, one in self._transfer.push(plan.moves):
+                    told[move.relative] = Entry(one.size, one.sha256, one.etag)
+                    remember(move, one)
+                    count += 1
         except LakeError as error:
-            raise _kept(error, len(moved), len(moves), "pushed") from None
-        finally:
-            self._index.add(moved)
+            raise _kept(error, count, len(plan.moves), "pushed") from None
+        if plan.newer:
+            _note_newer(prefix, plan.newer)
         away = [name for name in (*listing, *known) if name not in local and (only is None or only(name))]
-        gone = [name for name in dict.fromkeys(away) if not is_ours(name) and (delete is True or name in known)]
+        gone = [name for name in dict.fromkeys(away) if not is_ours(name)]
+        if delete == "known":
+            gone = [name for name in gone if name in known and listing.get(name, known[name]).etag == known[name].etag]
         if delete and gone:
             self._client.delete(prefix, [name for name in gone if name in listing])
             self._index.forget(folder / name for name in gone)
             told |= dict.fromkeys(gone)
         return self._manifests.tell(prefix, told, listing)
 
-    def push_file(self, local: Path, remote: RemotePath) -> None:
-        """Writes one file to the bucket if it changed.
+    def push_file(self, local: Path, remote: RemotePath, overwrite: bool = False) -> None:
+        """Writes one file to the bucket if it changed; see :meth:`push`.
+
+        Raises:
+            LakeError: The bucket cannot be written.
+            SporeYoloError: The file was changed both here and in the bucket.
+        """
+        before, file = self._index.of(local, remote), self._client.file(remote)
+        known = {} if before is None else {remote.name: before}
+        now = {remote.name: hashed(local, before)}
+        files = {} if file is None else {remote.name: file}
+        empty = Manifest(LakeVersion())
+        paths = {remote.name: local}
+        plan = plan_push(remote.parent, local.parent, paths, now, files, empty, known, overwrite, mirror=False)
+        for move, one in self._transfer.push(plan.moves):
+            self._index.add([(move.local, move.remote, one)])
+            self._manifests.tell_around(remote, {"": Entry(one.size, one.sha256, one.etag)})
+        if plan.newer:
+            _note_newer(remote.parent, plan.newer)
+
+    def delete(self, prefix: RemotePath, only: Only | None = None) -> None:
+        """Deletes the files of a folder in the bucket; of its mirror they go with the next pull.
+
+        Args:
+            prefix: The folder.
+            only: Which of them.
 
         Raises:
             LakeError: The bucket cannot be written.
         """
-        known = self._index.of(local, remote)
-        now, file = hashed(local, known), self._client.file(remote)
-        if file is not None and same_content(local, now, file, known, Manifest(LakeVersion()), remote.name):
-            return
-        for move, one in self._transfer.push([Move(remote.name, remote, local, now.size, sha256=now.sha256)]):
-            self._index.add([(local, remote, one)])
-            self._manifests.tell_around(move.remote, {"": Entry(one.size, one.sha256, one.etag)})
+        listing = dict(self._client.files(prefix))
+        gone = [name for name in listing if not is_ours(name) and (only is None or only(name))]
+        if gone:
+            self._client.delete(prefix, gone)
+            self._manifests.tell(prefix, dict.fromkeys(gone), listing)
 
     def version(self, place: RemotePath | Path) -> LakeVersion:
         """The version of a folder on disk or in the lake; a prefix without a manifest is pulled to be hashed.
@@ -231,6 +272,32 @@ class Lake:
         found = self._hashed(files, self._index.below(place if place.is_dir() else place.parent))
         return LakeVersion({name: (one.size, one.sha256) for name, one in found.items()})
 
+    def check(self, place: Path, remote: RemotePath, version: str) -> LakeVersion:
+        """Makes sure that what lies on disk is a version of a place of the lake, and nothing besides.
+
+        Args:
+            place: The folder or file.
+            remote: Where it came from.
+            version: The version.
+
+        Returns:
+            What lies there.
+
+        Raises:
+            SporeYoloError: Something else lies there.
+        """
+        found = self.version(place)
+        if found.version == version:
+            return found
+        said = ""
+        with suppress(LakeError):  # of a single file there is no such record
+            files = self._manifests.earlier(remote, version).files
+            others = [name for name, one in found.files.items() if files.get(name) != one]
+            said = f"; not of that version: {listed(others)}" if others else ""
+        raise SporeYoloError(
+            f"{place}: expected version {version}, found {found.version}{said}; pull that version into an empty folder"
+        )
+
     def _pull_one(self, remote: RemotePath, file: RemoteFile, folder: Path | None, overwrite: bool) -> Path:
         place = mirror_of(remote.parent) if folder is None else folder
         known = self._index.of(place / remote.name, remote)
@@ -246,6 +313,32 @@ class Lake:
             path.unlink()
             self._index.forget([path])
 
+    def _still_here(self, folder: Path, remote: RemotePath) -> dict[str, Known]:
+        """What is known of the files of a folder. Those that were removed are forgotten.
+
+        A mirror may be deleted, and only files that go after this are meant to go in the bucket as well.
+        """
+        known = self._index.below(folder, remote)
+        missing = {name for name in known if not (folder / name).exists()}
+        self._index.forget(folder / name for name in missing)
+        return {name: one for name, one in known.items() if name not in missing}
+
+    @contextmanager
+    def _remembering(self) -> Iterator[Callable[[Move, Known], None]]:
+        """Gives what is called for each file that was moved."""
+        moved: list[tuple[Path, RemotePath, Known]] = []
+
+        def remember(move: Move, one: Known) -> None:
+            moved.append((move.local, move.remote, one))
+            if len(moved) == REMEMBERED_AT_ONCE or one.size > PART_BYTES:
+                self._index.add(moved)
+                moved.clear()
+
+        try:
+            yield remember
+        finally:
+            self._index.add(moved)
+
     def _pinned(self, remote: RemotePath, expected: LakeVersion | str, manifest: Manifest | None) -> LakeVersion:
         if isinstance(expected, LakeVersion):
             return expected
@@ -257,22 +350,17 @@ class Lake:
         halves = halves_folder(place)
         check_room(remote, place, plan.moves)
         self._index.add(plan.same)
-        moved: list[tuple[Path, RemotePath, Known]] = []
         count = 0
         try:
-            for move, one in self._transfer.pull(plan.moves, halves):
-                if isinstance(one, Known):
-                    moved.append((move.local, move.remote, one))
-                    count += 1
-                else:
-                    plan.wrong[move.relative] = one.reason
-                if len(moved) == REMEMBERED_AT_ONCE:
-                    self._index.add(moved)
-                    moved = []
+            with self._remembering() as remember:
+                for move, one in self._transfer.pull(plan.moves, halves):
+                    if isinstance(one, Known):
+                        remember(move, one)
+                        count += 1
+                    else:
+                        plan.wrong[move.relative] = one.reason
         except LakeError as error:
             raise _kept(error, count, len(plan.moves), "pulled") from None
-        finally:
-            self._index.add(moved)
         with suppress(OSError):  # others may be at it, or it was never made
             halves.rmdir()
             halves.parent.rmdir()
@@ -313,6 +401,13 @@ def _check_names(names: Mapping[str, Path]) -> None:
 def _kept(error: LakeError, count: int, total: int, done: str) -> LakeError:
     more = f"{count:,} of {total:,} files were {done} and are kept; run the command again to go on from there"
     return type(error)(f"{error}\n{more}")
+
+
+def _note_newer(prefix: RemotePath, names: Sequence[str]) -> None:
+    _note(
+        f"{prefix}: {listed(names)} changed or went in the bucket and did not change here; the bucket stays as it is"
+        " (spore-yolo lake push --overwrite writes what lies here)"
+    )
 
 
 def _remove_empty(folder: Path, root: Path) -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import sys
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from contextlib import suppress
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,7 @@ from spore_yolo.files.lake.errors import LakeError
 from spore_yolo.files.lake.index import Known
 from spore_yolo.files.lake.paths import OURS, RemotePath, mirror_root
 from spore_yolo.files.lake.remote_file import RemoteFile
+from spore_yolo.files.locking import locked
 
 PART_BYTES = 8 * 1024**2
 """What is moved with one request of a large file; as much is moved again at most after a stop."""
@@ -109,7 +111,11 @@ class Transfer:
             yield from self._side_by_side(partial(small, move) for move in moves if not self._is_large(move))
             for move in filter(self._is_large, moves):
                 try:
-                    yield move, self._pull_large(move, halves, bar)
+                    with _alone(half_of(halves, move.remote), move) as done:
+                        if done is not None:
+                            bar.update(move.size)
+                        known = done or self._pull_large(move, halves, bar)
+                    yield move, known
                 except WrongContent as error:
                     yield move, error
 
@@ -215,8 +221,7 @@ class Transfer:
 
     def _push_large(self, move: Move, bar: Bar) -> Known:
         known = Known.of(move.local, move.sha256 or sha256_file(move.local))
-        size = max(self._part_bytes, -(-known.size // MOST_PARTS))
-        spans = _spans(known.size, size)
+        spans = spans_of(known.size, pushed_part(known.size, self._part_bytes))
         upload = self._client.begin_parts(move.remote)
 
         def part(number: int) -> tuple[int, str]:
@@ -253,9 +258,9 @@ class _Half:
     def __init__(self, folder: Path, move: Move, part_bytes: int) -> None:
         assert move.file is not None
         folder.mkdir(parents=True, exist_ok=True)
-        self.path = folder / f"{sha256_text(str(move.remote))[:24]}.part"
+        self.path = half_of(folder, move.remote)
         self._list = self.path.with_suffix(".parts")
-        self.spans = _spans(move.size, part_bytes)
+        self.spans = spans_of(move.size, part_bytes)
         head = json.dumps({"etag": move.file.etag, "size": move.size, "part_bytes": part_bytes})
         lines = self._list.read_text(encoding="utf-8").splitlines() if self._list.exists() else []
         self.done: set[int] = set()
@@ -278,7 +283,7 @@ class _Half:
             stream.write(f"{number}\n")
 
     def remove(self) -> None:
-        """Removes what is left of it, and the folder if it was the last."""
+        """Removes what is left of it."""
         self.path.unlink(missing_ok=True)
         self._list.unlink(missing_ok=True)
 
@@ -291,7 +296,56 @@ def halves_folder(folder: Path) -> Path:
     return folder / OURS / "parts"
 
 
-def _spans(size: int, part_bytes: int) -> list[tuple[int, int]]:
+def half_of(halves: Path, remote: RemotePath) -> Path:
+    """Where an object's bytes are kept until they are whole."""
+    return halves / f"{sha256_text(str(remote))[:24]}.part"
+
+
+@contextmanager
+def _alone(half: Path, move: Move) -> Iterator[Known | None]:
+    """Waits for another command that brings the same object to this disk.
+
+    Args:
+        half: Where its bytes are kept on the way.
+        move: The file.
+
+    Yields:
+        The file, if the other command brought it; ``None`` if it is to be brought.
+    """
+    place = half.with_suffix(".lock")
+
+    def remove() -> None:
+        with suppress(OSError):  # not everywhere may an open file be removed
+            place.unlink()
+
+    before = move.local.stat() if move.local.is_file() else None
+    with ExitStack() as held:
+        if held.enter_context(locked(place, wait=False)):
+            held.callback(remove)
+            yield None
+            return
+        print(f"note: {move.remote}: another command brings it to this machine; waiting for it", file=sys.stderr)
+        held.enter_context(locked(place))
+        held.callback(remove)
+        yield _brought(move, before)
+
+
+def _brought(move: Move, before: os.stat_result | None) -> Known | None:
+    """The file, if another command brought it since it was looked at."""
+    assert move.file is not None
+    if not move.local.is_file() or (before is not None and os.path.samestat(before, move.local.stat())):
+        return None
+    known = Known.of(move.local, sha256_file(move.local), move.file.etag)
+    as_object = (known.size, known.modified_ns) == (move.size, move.file.modified * 10**9)
+    return known if as_object and move.sha256 in (None, known.sha256) else None
+
+
+def pushed_part(size: int, part_bytes: int = PART_BYTES) -> int:
+    """Bytes of a part in which an object of some size is written."""
+    return max(part_bytes, -(-size // MOST_PARTS))
+
+
+def spans_of(size: int, part_bytes: int) -> list[tuple[int, int]]:
     """First byte of each part, and the one after its last."""
     return [(start, min(start + part_bytes, size)) for start in range(0, size, part_bytes)]
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from spore_yolo.inference.slides.focus import Focus, parse_focus
-from spore_yolo.inference.slides.opening import SLIDE_SUFFIXES, find_slides, open_slide, slides_among
+from spore_yolo.inference.slides.focus import Focus
+from spore_yolo.inference.slides.opening import SLIDE_SUFFIXES, belonging, find_slides, open_slide, slides_among
 from spore_yolo.inference.slides.slide import ArraySlide, Pixels, Slide, UnreadableSlide
 
 __all__ = [
@@ -13,8 +13,8 @@ __all__ = [
     "Pixels",
     "Slide",
     "UnreadableSlide",
+    "belonging",
     "find_slides",
     "open_slide",
-    "parse_focus",
     "slides_among",
 ]

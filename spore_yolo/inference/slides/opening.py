@@ -70,16 +70,20 @@ def slides_among(folder: Path, paths: Iterable[Path]) -> list[Path]:
         if path.suffix.lower() in SLIDE_SUFFIXES
         and not any(part.startswith(".") for part in path.relative_to(folder).parts)
     ]
-    belonging: set[Path] = set()
-    for path in files:
-        kind = path.suffix.lower()
-        if kind == ".mrxs":
-            belonging.add(path.with_suffix(""))
-        elif kind == ".vsi":
-            belonging.add(path.with_name(f"_{path.stem}_"))
-        elif kind in (".vms", ".vmu"):
-            belonging.update(path.with_name(part) for part in parts(path))
-    return sorted(path for path in files if path not in belonging and belonging.isdisjoint(path.parents))
+    others = {other for path in files for other in belonging(path)}
+    return sorted(path for path in files if path not in others and others.isdisjoint(path.parents))
+
+
+def belonging(path: Path) -> list[Path]:
+    """The other files and folders of a slide that has several; a ``.vms`` says which, and is read if it is there."""
+    kind = path.suffix.lower()
+    if kind == ".mrxs":
+        return [path.with_suffix("")]
+    if kind == ".vsi":
+        return [path.with_name(f"_{path.stem}_")]
+    if kind in (".vms", ".vmu"):  # what does not lie beside it is refused when it is opened
+        return [path.parent / part for part in parts(path) if part not in (".", "..") and not set(part) & set("/\\\0")]
+    return []
 
 
 def _header(path: Path) -> bytes:

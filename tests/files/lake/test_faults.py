@@ -174,7 +174,7 @@ def test_a_push_of_the_true_files_restores_what_was_changed(
 ) -> None:
     first = lake.push(folder, prefix)
     s3.put("lake/slides/a.jpg", b"FIRST")
-    assert lake.push(folder, prefix) == first
+    assert lake.push(folder, prefix, overwrite=True) == first
     assert s3.get("lake/slides/a.jpg") == b"first"
 
 

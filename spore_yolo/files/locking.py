@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -19,7 +20,7 @@ def _module() -> Any:
 
 @contextmanager
 def locked(path: Path, wait: bool = True) -> Iterator[bool]:
-    """Holds a lock on a file, which is made if it is missing.
+    """Holds a lock on a file, which is made if it is missing; who holds it may remove the file.
 
     Args:
         path: The file.
@@ -30,11 +31,22 @@ def locked(path: Path, wait: bool = True) -> Iterator[bool]:
     """
     fcntl = _module()
     path.parent.mkdir(parents=True, exist_ok=True)
-    with path.open("ab") as stream:
-        if fcntl is not None:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except BlockingIOError:
-                yield False
-                return
-        yield True
+    while True:
+        with path.open("ab") as stream:
+            if fcntl is not None:
+                try:
+                    fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+                except BlockingIOError:
+                    yield False
+                    return
+                if not _is_still(path, stream.fileno()):
+                    continue  # whoever held it removed the file: others lock the new one
+            yield True
+            return
+
+
+def _is_still(path: Path, opened: int) -> bool:
+    try:
+        return os.path.samestat(path.stat(), os.fstat(opened))
+    except FileNotFoundError:
+        return False
