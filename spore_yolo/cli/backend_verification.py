@@ -48,7 +48,8 @@ def verify(folder: Path, backend: str, labelled: Labelled, device: str | None) -
         folder: A pair's folder that holds the backend.
         backend: The name of the backend.
         labelled: The slides.
-        device: Where torch runs, as torch takes it.
+        device: The GPU on which both run, as torch takes it, where the backend runs on one; the others run on the CPU,
+            and are compared with torch there.
 
     Raises:
         SporeYoloError: The backend does not run here, or a slide cannot be read.
@@ -62,9 +63,10 @@ def verify(folder: Path, backend: str, labelled: Labelled, device: str | None) -
     from spore_yolo.inference.detector import Detector
     from spore_yolo.inference.pair import load
 
-    pair = load(folder, device)
+    on_gpu = backend == "tensorrt"
+    pair = load(folder, device if on_gpu else "cpu")
     manifest = pair.manifest
-    chosen = runners(folder, manifest, backend, device if backend == "tensorrt" else None, measure=False)
+    chosen = runners(folder, manifest, backend, device if on_gpu else None, measure=False)
     detector = Detector(chosen.detector, pair.detector.names)
     classifier = None
     if chosen.classifier is not None and pair.classifier is not None:

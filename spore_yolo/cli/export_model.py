@@ -59,7 +59,7 @@ def add_parser(commands: Commands) -> None:
         help="keep it however much worse it is; --backend auto does not take it then",
     )
     parser.add_argument("--seed", type=int, default=0, help="chooses the tiles for --int8 (default: %(default)s)")
-    parser.add_argument("--device", help="where torch runs: cpu, 0, mps (default: a GPU where there is one)")
+    parser.add_argument("--device", help="the GPU for tensorrt, such as 0; the others are compared on the CPU")
     add_register(parser)
     parser.set_defaults(run=run)
 

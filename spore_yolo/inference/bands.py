@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
@@ -41,8 +41,10 @@ class Band:
         ]
 
 
-def read_bands(slide: Slide, grid: TileGrid, reach: int) -> Iterator[Band]:
+def read_bands(slide: Slide, grid: TileGrid, reach: int) -> Generator[Band, None, None]:
     """Reads a slide from top to bottom, panel by panel; a thread reads the next band while this one is worked on.
+
+    Whoever stops early has to close the generator before the slide: that waits for the read that is under way.
 
     Args:
         slide: The slide.

@@ -14,6 +14,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -122,10 +123,14 @@ def scan(
     reach = math.ceil(LEEWAY * settings.largest_box * (1 + 2 * margin) / 2 + BAND / settings.scale) + 2
     looker = _Looker(shared, runner, settings, ious, one_class or namer is not None, namer)
     seen = [_Seen() for _ in ious]
-    with pool_for(runner, None if namer is None else namer.classifier.runner) as pool:
+    with (
+        pool_for(runner, None if namer is None else namer.classifier.runner) as pool,
+        # Whatever ends this, nobody reads the slide any more then: it may be closed at once.
+        closing(read_bands(shared, grid, reach)) as bands,
+    ):
         crops = None if namer is None else _CropQueue(pool, namer)
         empty = _Skipped(shared, settings.scale, skip, progress)
-        tasks = _batches(empty.others(read_bands(shared, grid, reach)), batch or runner.batch)
+        tasks = _batches(empty.others(bands), batch or runner.batch)
         try:
             for looks in _in_order(pool, looker.look, tasks, runner.workers * QUEUE):
                 for look in looks:

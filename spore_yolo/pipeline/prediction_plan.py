@@ -40,7 +40,6 @@ class ShardReport:
         seconds: What it took.
         looked: Seconds of each slide that it looked at.
         failures: Slides that cannot be read.
-        backend: What ran the networks.
         machine: Where it ran.
     """
 
@@ -48,7 +47,6 @@ class ShardReport:
     seconds: float
     looked: dict[str, float]
     failures: list[Failure]
-    backend: str
     machine: str
 
 

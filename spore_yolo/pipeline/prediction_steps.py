@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import re
 import time
 from collections import Counter
@@ -32,14 +31,13 @@ from spore_yolo.pipeline.prediction_plan import Plan, Results, ShardReport
 from spore_yolo.pipeline.shared_run import SharedRun, shared_run
 from spore_yolo.pipeline.slides import CannotBring, at_hand, dealt, found_slides
 from spore_yolo.pipeline.workplace import beneath, brought, local_of
+from spore_yolo.prediction.deciding import deciding_options, differing
 from spore_yolo.prediction.parts import listed
-from spore_yolo.prediction.point import point_note
 from spore_yolo.prediction.running import (
     PredictionOptions,
     assemble,
     begin,
     check_output,
-    deciding_options,
     look,
     looker_for,
 )
@@ -48,9 +46,6 @@ from spore_yolo.prediction.summary import Failure
 if TYPE_CHECKING:
     from spore_yolo.inference.slides import Focus
     from spore_yolo.prediction.slide import SlideLooker
-
-OF_THE_MACHINE = ("backend", "--batch", "device", "version of ")
-"""Deciding options, by how their names begin, in which machines may differ."""
 
 KEYS = {
     "--source": "slides",
@@ -164,7 +159,6 @@ def predict_shard(configuration: PredictionConfiguration, plan: Plan, number: in
         seconds,
         watch.looked,
         failures,
-        backend=looker.pair.detector.runner.backend,
         machine=_machine(configuration, looker),
     )
 
@@ -193,18 +187,15 @@ def join(
         summary = assemble(looker, run, names, failures, keep=True)
         text = summary.text(run.output).replace(str(run.output), plan.output)
         sheets = _sheets(run.output / "contact_sheets", summary.targets)
-    note = point_note(looker.pair.manifest, configuration.operating_point, configuration.at)
-    backends = sorted({report.backend for report in reports})
-    different = f"warning: shards ran with different backends ({', '.join(backends)}), whose scores differ a little"
     looked = dict(plan.estimate.measured)
     looked |= {name: seconds for report in reports for name, seconds in report.looked.items()}
     return Results(
-        text=text if note is None else f"{text}\n{note}",
+        text=text,
         counts={name: int(summary.counts[name].sum()) for name in summary.counts.columns[1:]},
         targets=summary.targets,
         slides=len(summary.counts),
         failures=failures,
-        notes=[*summary.notes, *([different] if len(backends) > 1 else [])],
+        notes=summary.notes,
         took=plan.estimate.against([report.seconds for report in reports]),
         slowest={name: looked[name] for name in sorted(looked, key=lambda name: -looked[name])[:SLOWEST]},
         machines=[(report.number, report.machine, report.seconds, len(report.looked)) for report in reports],
@@ -219,9 +210,6 @@ def end(configuration: PredictionConfiguration, plan: Plan, results: Results) ->
         SporeYoloError: Slides failed, and the flow is to fail then.
     """
     print(results.text)
-    for note in results.notes:
-        if note not in results.text:
-            print(note)
     print(f"\n{results.took}", flush=True)
     if not results.failures:
         with shared_run(plan.output) as run:
@@ -281,11 +269,7 @@ def _check_the_same(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
     Raises:
         SporeYoloError: It does not.
     """
-    other = [
-        f"  {name}: {value} then, {now.get(name)} now"
-        for name, value in then.items()
-        if not name.startswith(OF_THE_MACHINE) and value != json.loads(json.dumps(now.get(name)))
-    ]
+    other = [f"  {name}: {then.get(name)} then, {now.get(name)} now" for name in differing(then, now)]
     if other:
         raise SporeYoloError(
             "\n".join(["the pair changed since the flow began:", *other])

@@ -10,13 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from spore_yolo.files.errors import SporeYoloError, UsageError
-from spore_yolo.files.lake import Lake, RemotePath, is_remote, mirror_of
+from spore_yolo.files.lake import Lake, RemotePath, is_remote, mirror_of, remote_of
 from spore_yolo.files.lake.errors import NotThere
 from spore_yolo.files.lake.paths import as_address
-from spore_yolo.inference.slides import slides_among
-from spore_yolo.inference.slides.scanners import parts
+from spore_yolo.inference.slides import belonging, slides_among
 from spore_yolo.pipeline.workplace import local_of
-from spore_yolo.prediction.finding import find_slides
+from spore_yolo.prediction.finding import RESULTS, find_slides, without_results
 from spore_yolo.prediction.parts import FileMark
 
 NS_PER_SECOND = 10**9
@@ -68,7 +67,7 @@ def found_slides(sources: Sequence[str], output: str) -> dict[str, FileMark]:
 
 
 def _in_the_lake(source: RemotePath) -> dict[Path, FileMark]:
-    """The slides at an address, by the files that they will be on this machine."""
+    """The slides at an address, by the files that they will be on this machine; results of predictions are none."""
     lake, folder = Lake(), source
     files = lake.files(folder)
     if not files and source.key:  # a single file, perhaps
@@ -82,6 +81,15 @@ def _in_the_lake(source: RemotePath) -> dict[Path, FileMark]:
     if not slides:
         what = "expected slides (JPEG, PNG, TIFF, SVS, NDPI, CZI and others), found none" if files else "nothing there"
         raise UsageError(f"slides: {source}: {what}")
+    place = mirror_of(folder)
+
+    def holds_results(one: Path) -> bool:
+        if one.is_relative_to(place):
+            return all(one / name in found for name in RESULTS)
+        remote = remote_of(one)
+        return remote is not None and bool(remote.key) and all(lake.exists(remote / name) for name in RESULTS)
+
+    slides = without_results({path: path for path in slides}, holds_results)
     return {path: FileMark(found[path].size, found[path].modified * NS_PER_SECOND) for path in slides}
 
 
@@ -130,7 +138,7 @@ def at_hand(slide: str, lake: Lake) -> Iterator[None]:
     brought: list[Path] = []
     try:
         try:
-            for one in (remote, *_belonging(remote)):
+            for one in _files(remote):
                 if not mirror_of(one).exists():
                     brought.append(mirror_of(one))
                 lake.pull(one)
@@ -144,17 +152,11 @@ def at_hand(slide: str, lake: Lake) -> Iterator[None]:
             _remove(path)
 
 
-def _belonging(remote: RemotePath) -> Iterator[RemotePath]:
-    """The other files and folders of a slide that has several; its own file must be here by then."""
-    name = remote.name
-    kind = Path(name).suffix.lower()
-    if kind == ".mrxs":
-        yield remote.parent / Path(name).stem
-    elif kind == ".vsi":
-        yield remote.parent / f"_{Path(name).stem}_"
-    elif kind in (".vms", ".vmu"):
-        for part in parts(mirror_of(remote)):
-            yield remote.parent / part
+def _files(remote: RemotePath) -> Iterator[RemotePath]:
+    """A slide's file, and once this is here the other files and folders that belong to it."""
+    yield remote
+    for path in belonging(mirror_of(remote)):
+        yield remote.parent / path.name
 
 
 def _remove(path: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -22,8 +23,10 @@ from spore_yolo.labels.writers import write_labels
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS, write_csv, written
 from spore_yolo.labels.writers.names import safe_names
 from spore_yolo.labels.writers.yolo import yolo_text
+from spore_yolo.prediction.deciding import OF_THE_MACHINE
 from spore_yolo.prediction.looking import Caps, joined
 from spore_yolo.prediction.parts import SlidePart
+from spore_yolo.prediction.point import point_note
 from spore_yolo.prediction.scale import Scale, scale_notes
 from spore_yolo.prediction.summary import CLASSES, Failure, Summary
 
@@ -45,6 +48,8 @@ class PredictionOutput:
         point: The operating point.
         names: A file name, without suffix, for each slide.
         images: Whether marked slides and contact sheets are written.
+        options: What else decided, see :func:`spore_yolo.prediction.deciding.deciding_options`; what belongs to a
+            machine comes with each slide.
     """
 
     folder: Path
@@ -52,11 +57,13 @@ class PredictionOutput:
     point: OperatingPoint
     names: Mapping[str, str]
     images: bool
+    options: Mapping[str, Any]
     _detections: list[pd.DataFrame] = field(default_factory=list)
     _counts: list[dict[str, Any]] = field(default_factory=list)
     _sizes: dict[str, ImageSize] = field(default_factory=dict)
     _scales: list[Scale] = field(default_factory=list)
     _resampled: list[bool] = field(default_factory=list)
+    _computed_by: Counter[str] = field(default_factory=Counter)
     _sheets: ContactSheets = field(default_factory=ContactSheets)
 
     def __post_init__(self) -> None:
@@ -87,6 +94,7 @@ class PredictionOutput:
         self._sizes[part.slide] = part.size
         self._scales.append(part.scale)
         self._resampled.append(part.resampled)
+        self._computed_by[json.dumps(dict(part.computed_by))] += 1
         self._skipped_tiles += part.skipped_tiles
         self._caps.capped += [part.slide] if part.capped else []
         self._caps.oversized += [part.slide] if part.oversized else []
@@ -139,6 +147,15 @@ class PredictionOutput:
         if self._skipped_tiles:
             notes.append(f"note: {self._skipped_tiles:,} tiles were left out as empty (--skip-empty)")
         notes += self._caps.warnings(part.max_detections_per_tile, part.largest_box)
+        backends = sorted({str(json.loads(by)["backend"]) for by in self._computed_by})
+        if len(backends) > 1:
+            several = ", ".join(backends)
+            notes.append(
+                f"warning: slides were looked at with several backends ({several}), whose scores differ a little"
+            )
+        name, skip_empty = self.options["--operating-point"], self.options["--skip-empty"]
+        promise = point_note(manifest, name, self.point.detector, backends, skip_empty)
+        notes += [promise] if promise else []
         return notes + (self._write_sheets(self.folder / "contact_sheets") if self.images else [])
 
     def _write_sheets(self, folder: Path) -> list[str]:
@@ -160,6 +177,8 @@ class PredictionOutput:
         scales = {scale.um_per_px for scale in self._scales}
         return {
             "operating_point": self.point.model_dump(by_alias=True),
+            "options": {name: said for name, said in self.options.items() if not name.startswith(OF_THE_MACHINE)},
+            "computed_by": [{"slides": count, **json.loads(by)} for by, count in self._computed_by.items()],
             "slides": len(self._counts),
             "failed": [{"slide": failure.slide, "reason": failure.reason} for failure in failures],
             "detections": len(detections),
@@ -190,6 +209,13 @@ def _link(marked: Path, place: Path) -> None:
         shutil.copyfile(marked, place)
 
 
+def _said(value: Any) -> Any:
+    """The value of an option for people."""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "none" if value is None else value
+
+
 def _many(count: int) -> str:
     return f"{count:,} slide{'s' if count != 1 else ''}"
 
@@ -200,7 +226,7 @@ def _count(values: Iterable[Any]) -> dict[str, int]:
 
 def _about_rows(about: dict[str, Any]) -> list[tuple[str, Any]]:
     """The same for people: a row a fact."""
-    pair, point = about["pair"], about["operating_point"]
+    pair, point, machines = about["pair"], about["operating_point"], about["computed_by"]
     whence = {
         "stated": "scale stated with --mpp",
         "file": "scale said by their files",
@@ -213,8 +239,7 @@ def _about_rows(about: dict[str, Any]) -> list[tuple[str, Any]]:
         *(("failed", f"{failure['slide']}: {failure['reason']}") for failure in about["failed"]),
         ("detections", about["detections"]),
         ("pair", pair["folder"]),
-        ("detector (SHA-256)", pair["detector_sha256"]),
-        ("classifier (SHA-256)", pair["classifier_sha256"] or "none"),
+        *((name, _said(value)) for name, value in about["options"].items() if name != "operating point"),
         ("targets", ", ".join(pair["targets"]) or "none stated"),
         ("detector_score at least", point["detector"]),
         *((f"class_score at least: {name}", least) for name, least in point["class"].items()),
@@ -222,6 +247,11 @@ def _about_rows(about: dict[str, Any]) -> list[tuple[str, Any]]:
         *((f"slides, {whence[source]}", count) for source, count in about["um_per_px_from"].items()),
         *((f"measured by {way}", count) for way, count in about["measured_by"].items()),
         *(tuple(note.split(": ", 1)) for note in about["notes"]),
-        *((f"version of {name}", version) for name, version in about["versions"].items()),
+        *(
+            (name if len(machines) == 1 else f"{name}, {_many(machine['slides'])}", value)
+            for machine in machines
+            for name, value in machine.items()
+            if name != "slides"
+        ),
         ("commit", about["commit"] or "unknown"),
     ]

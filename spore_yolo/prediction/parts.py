@@ -24,7 +24,7 @@ from spore_yolo.inference.contact_sheet import Crop
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS
 from spore_yolo.prediction.scale import Scale
 
-FORM = 1
+FORM = 2
 """Counts up when what is kept changes its form."""
 
 STATE, PARTS, RESULTS, PREVIOUS = "state.json", "parts", "results", "previous"
@@ -77,6 +77,7 @@ class SlidePart:
         candidates: Columns of ``candidates.csv``, as the pair gave them.
         detections: Columns of ``predictions.csv`` likewise.
         crops: Those that can come on a contact sheet.
+        computed_by: What computed it, see :func:`spore_yolo.prediction.deciding.computed_by`.
     """
 
     slide: str
@@ -90,6 +91,7 @@ class SlidePart:
     candidates: pd.DataFrame
     detections: pd.DataFrame
     crops: list[Crop]
+    computed_by: Mapping[str, Any]
 
     def write(self, path: Path) -> None:
         """Writes the part, numbers to the last bit, whole or not at all."""
@@ -102,6 +104,7 @@ class SlidePart:
             "skipped_tiles": self.skipped_tiles,
             "capped": self.capped,
             "oversized": self.oversized,
+            "computed_by": dict(self.computed_by),
         }
         arrays: dict[str, npt.NDArray[Any]] = {"about": np.array(json.dumps(about))}
         for table_name, table in (("candidates", self.candidates), ("detections", self.detections)):
@@ -139,6 +142,7 @@ class SlidePart:
                     candidates=_table(arrays, "candidates", about["slide"]),
                     detections=_table(arrays, "detections", about["slide"]),
                     crops=_crops(arrays),
+                    computed_by=about["computed_by"],
                 )
         except DAMAGED as error:
             raise SporeYoloError(
@@ -377,7 +381,7 @@ def _key(slide: str) -> str:
     return sha256_text(slide)[:24]
 
 
-def listed(names: Sequence[str]) -> str:
-    """The first of some slides, and how many more there are."""
+def listed(names: Sequence[str], what: str = "slides") -> str:
+    """The first of some slides, or others, and how many more there are."""
     more = len(names) - MOST_TOLD
-    return ", ".join(names[:MOST_TOLD]) + (f" and {more:,} more slides" if more > 0 else "")
+    return ", ".join(names[:MOST_TOLD]) + (f" and {more:,} more {what}" if more > 0 else "")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 from spore_yolo.files.errors import UsageError
 
 if TYPE_CHECKING:
     from spore_yolo.inference.manifest import OperatingPoint, PairManifest
+
+EXACT = ("torch", "onnxruntime", "openvino")
+"""Backends that find what torch finds but for rounding; the others compute with fewer bits."""
 
 
 def chosen_point(manifest: PairManifest, name: str | None, at: float | None) -> OperatingPoint:
@@ -33,21 +37,35 @@ def chosen_point(manifest: PairManifest, name: str | None, at: float | None) -> 
     return point if at is None else point.model_copy(update={"detector": at})
 
 
-def point_note(manifest: PairManifest, name: str | None, at: float | None) -> str | None:
-    """What the thresholds of a stored operating point promise, in a line; ``None`` without one.
+def point_note(
+    manifest: PairManifest,
+    name: str | None,
+    at: float | None,
+    backends: Iterable[str] = ("torch",),
+    skip_empty: bool = False,
+) -> str | None:
+    """What the thresholds of a stored operating point promise, in a line, or why it does not hold.
 
     Args:
         manifest: The pair's manifest.
-        name: The stored operating point.
+        name: The stored operating point; ``None``: the pair's own, which promises nothing.
         at: Another threshold on detector_score.
+        backends: What ran the networks.
+        skip_empty: Whether tiles on which nothing lies were left out.
     """
     if name is None:
         return None
     promised = manifest.operating_points[name]
+    others = [backend for backend in backends if backend not in EXACT]
+    broken = []
     if at is not None and at > promised.point.detector:
-        return (
-            f"note: --at {at:g} is above the {promised.point.detector:g} of {name}, so what that promises does not hold"
-        )
+        broken.append(f"--at {at:g} is above its {promised.point.detector:g}")
+    if others:
+        broken.append(f"it was made with torch, and {' and '.join(others)} computes with fewer bits")
+    if skip_empty:
+        broken.append("it was made without --skip-empty")
+    if broken:
+        return f"warning: what {name} promises does not hold here: {'; '.join(broken)}"
     promise = promised.promise
     return (
         f"operating point {name}: a recall of {promise.recall:g} of {', '.join(promise.targets)} on groups like those"

@@ -9,17 +9,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import cv2
+
 from spore_yolo.files.errors import SporeYoloError, UsageError
-from spore_yolo.files.hashes import fingerprint
-from spore_yolo.files.provenance import package_versions
+from spore_yolo.files.locking import locked
 from spore_yolo.inference.contact_sheet import BestScores
-from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.pair import load
 from spore_yolo.inference.slides import Focus, open_slide
 from spore_yolo.labels.writers.names import unique_names
+from spore_yolo.prediction.deciding import computed_by, deciding_options
 from spore_yolo.prediction.output import PredictionOutput
-from spore_yolo.prediction.parts import FileMark, UnfinishedRun
-from spore_yolo.prediction.point import chosen_point, point_note
+from spore_yolo.prediction.parts import FileMark, UnfinishedRun, listed
+from spore_yolo.prediction.point import chosen_point
 from spore_yolo.prediction.progress import LookingBar
 from spore_yolo.prediction.slide import SlideLooker
 from spore_yolo.prediction.summary import Failure, Summary
@@ -68,10 +69,17 @@ def predict(options: PredictionOptions, slides: Mapping[str, Path], resume: bool
 
     Raises:
         SporeYoloError: A slide failed; the others have been written all the same.
-        UsageError: Something else lies at the output folder, or the run to resume was another one.
+        UsageError: Something else lies at the output folder, another process writes to it, or the run to resume was
+            another one.
     """
+    with _alone(UnfinishedRun(options.output)) as unfinished:
+        _predict(options, slides, unfinished, resume, force)
+
+
+def _predict(
+    options: PredictionOptions, slides: Mapping[str, Path], unfinished: UnfinishedRun, resume: bool, force: bool
+) -> None:
     output = options.output
-    unfinished = UnfinishedRun(output)
     if resume and unfinished.finds() == "results" and not unfinished.holds_parts():
         print(f"nothing to resume: {output} is finished")
         return
@@ -82,9 +90,6 @@ def predict(options: PredictionOptions, slides: Mapping[str, Path], resume: bool
         failures = look(looker, unfinished, slides, options.z)
         summary = assemble(looker, unfinished, list(slides), failures)
     print(summary.text(output))
-    note = point_note(looker.pair.manifest, options.operating_point, options.at)
-    if note:
-        print(note)
     if failures:
         raise SporeYoloError(
             f"{len(failures):,} of {len(slides):,} slides failed, see {output / 'failed.csv'}; once they are mended,"
@@ -113,6 +118,7 @@ def looker_for(options: PredictionOptions, slides: Sequence[str]) -> SlideLooker
         images=options.images,
         places={name: place for place, name in enumerate(slides)},
         best=BestScores(),
+        computed_by=computed_by(pair, options.batch, options.device),
     )
 
 
@@ -132,7 +138,7 @@ def begin(unfinished: UnfinishedRun, deciding: Mapping[str, Any], slides: Mappin
 
     Args:
         unfinished: Where it is kept.
-        deciding: See :func:`deciding_options`.
+        deciding: See :func:`spore_yolo.prediction.deciding.deciding_options`.
         slides: Name of each slide, and its file as it is now.
         resume: Whether to go on with what is kept.
     """
@@ -159,12 +165,24 @@ def assemble(
         slides: The names of all slides, in their order.
         failures: Those that could not be looked at.
         keep: Whether what is kept stays as it is in any case.
+
+    Raises:
+        SporeYoloError: None could be looked at, or what is kept is not what was found.
     """
     done = [name for name in slides if unfinished.is_done(name)]
+    failed = {failure.slide for failure in failures}
+    wrong = [name for name in slides if (name in failed) == unfinished.is_done(name)]
+    if wrong:
+        raise SporeYoloError(
+            f"{unfinished.folder}: expected each of {len(slides):,} slides to be kept or to have failed, found"
+            f" {len(wrong):,} that are both or neither: {listed(wrong)}; another process writes there, too, or removed"
+            f" what was kept. Nothing was written; see whether {unfinished.output} is whole, else add --force"
+        )
     if not done:
         raise SporeYoloError(f"none of the {len(slides):,} slides could be looked at; nothing was written")
     with unfinished.results(keep=keep or bool(failures)) as folder:
-        results = PredictionOutput(folder, looker.pair, looker.point, unique_names(list(slides)), looker.images)
+        names, options = unique_names(list(slides)), unfinished.options()
+        results = PredictionOutput(folder, looker.pair, looker.point, names, looker.images, options)
         for name in done:
             results.add(unfinished.load(name), unfinished.marked(name) if looker.images else None)
         return results.write(failures)
@@ -204,7 +222,9 @@ def look(
                     with open_slide(path, z=z) as slide:
                         bar.open(path, slide.width * slide.height)
                         found = looker.look(name, slide, file, bar.advance)
-            except (SporeYoloError, MemoryError, OSError) as error:
+            except (SporeYoloError, MemoryError, OSError, cv2.error) as error:
+                if isinstance(error, cv2.error) and error.code != cv2.Error.StsNoMem:
+                    raise
                 failure = Failure(name, _reason(error, path))
                 failures.append(failure)
                 bar.close_slide(path, f"{name}: {failure.reason}")
@@ -216,25 +236,24 @@ def look(
     return failures
 
 
-def deciding_options(options: PredictionOptions, looker: SlideLooker) -> dict[str, Any]:
-    """All that decides on the results besides the slides, by the name that messages call it."""
-    manifest, runner = looker.pair.manifest, looker.pair.detector.runner
-    looks = {"classes", "targets", "detector", "classifier", "um_per_px", "empty"}
-    return {
-        "detector (SHA-256)": manifest.detector.sha256,
-        "classifier (SHA-256)": None if manifest.classifier is None else manifest.classifier.sha256,
-        "settings in pair.yaml (fingerprint)": fingerprint(manifest.model_dump(mode="json", include=looks)),
-        "operating point": looker.point.model_dump(by_alias=True),
-        "--mpp": options.um_per_px,
-        "--no-resample": not options.resample,
-        "--z": options.z,
-        "--no-images": not options.images,
-        "backend": runner.backend,
-        "--batch": options.batch or runner.batch,
-        "--skip-empty": options.skip_empty,
-        "device": str(torch_device(options.device)),
-        **{f"version of {name}": version for name, version in package_versions().items()},
-    }
+@contextmanager
+def _alone(unfinished: UnfinishedRun) -> Iterator[UnfinishedRun]:
+    """Keeps other processes of this machine away from the output.
+
+    Raises:
+        UsageError: Another one writes to it.
+    """
+    lock = unfinished.output.with_name(f".{unfinished.output.name}.lock")
+    with locked(lock, wait=False) as held:
+        if not held:
+            raise UsageError(
+                f"--output: another process is writing to {unfinished.output} at this moment; wait for its end, or"
+                " choose another folder"
+            )
+        try:
+            yield unfinished
+        finally:
+            lock.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -243,7 +262,7 @@ def _kept(unfinished: UnfinishedRun, slides: Mapping[str, Path]) -> Iterator[Non
     try:
         yield
     except BaseException as stop:
-        done = sum(unfinished.is_done(name) for name in slides)
+        done = sum(unfinished.is_done(name) for name in slides) if unfinished.holds_parts() else 0
         if not done:
             unfinished.remove()
             raise
@@ -256,8 +275,9 @@ def _kept(unfinished: UnfinishedRun, slides: Mapping[str, Path]) -> Iterator[Non
 
 def _reason(error: Exception, path: Path) -> str:
     """Why a slide failed, in one line without its name."""
-    if isinstance(error, MemoryError):
-        return "does not fit into memory"
+    if isinstance(error, MemoryError | cv2.error):
+        more = " ".join(str(error).split()) if isinstance(error, MemoryError) else ""
+        return f"does not fit into memory{more and f' ({more})'}"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     return " ".join(text.removeprefix(f"{path}: ").split()) or type(error).__name__
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
@@ -43,6 +43,7 @@ class SlideLooker:
         images: Whether marked slides and contact sheets are wanted.
         places: The place of each slide among all.
         best: The detections that may come on a contact sheet, of the slides that are done.
+        computed_by: What computes here, see :func:`spore_yolo.prediction.deciding.computed_by`.
     """
 
     pair: Pair
@@ -54,6 +55,7 @@ class SlideLooker:
     images: bool
     places: Mapping[str, int]
     best: BestScores
+    computed_by: Mapping[str, Any]
 
     def look(
         self, name: str, slide: Slide, file: FileMark, progress: Callable[[float], None] | None = None
@@ -95,6 +97,7 @@ class SlideLooker:
             candidates=candidates_table(name, candidates),
             detections=table if scale.um_per_px is None else _measured(table, sizes, scale.um_per_px),
             crops=crops,
+            computed_by=self.computed_by,
         )
         return part, marked_jpeg(slide, detections) if self.images else None
 

@@ -255,3 +255,21 @@ def test_scripts_and_program_know_the_command(spore_yolo: Run) -> None:
     code, out, _ = spore_yolo("export-model", "--help")
     assert code == 0
     assert "--verify-only" in out
+
+
+@pytest.mark.parametrize(("backend", "device"), [("openvino", "cpu"), ("onnxruntime", "cpu"), ("tensorrt", "0")])
+def test_torch_is_compared_where_the_backend_runs(
+    backend: str, device: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a GPU torch would win against every backend for the CPU, also on machines of that processor without one."""
+    from spore_yolo.inference import pair
+
+    class Stop(Exception):
+        pass
+
+    def load(folder: Path, on: str | None) -> Any:
+        raise Stop(on)
+
+    monkeypatch.setattr(pair, "load", load)
+    with pytest.raises(Stop, match=f"^{device}$"):
+        backend_verification.verify(tmp_path, backend, None, "0")  # type: ignore[arg-type]

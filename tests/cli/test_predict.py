@@ -13,6 +13,7 @@ import pytest
 import yaml
 from PIL import Image
 
+from spore_yolo.cli.predict import focal_plane
 from spore_yolo.labels.table import COORDINATES
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS
 
@@ -387,19 +388,20 @@ def test_a_file_name_that_is_no_text(spore_yolo: Run, spot_pair: Path, drawn: An
 
 def test_the_choices_are_those_of_the_room_below() -> None:
     from spore_yolo.cli import predict
-    from spore_yolo.files.errors import UsageError
     from spore_yolo.inference.backends import BACKENDS
-    from spore_yolo.inference.slides import parse_focus
 
     assert predict.BACKENDS == BACKENDS
-    for text in ("best", "max-contrast", "1", "12", "0", "-1", "1.5", "worst", "", "²"):
-        try:
-            expected = parse_focus(text)
-        except UsageError:
-            with pytest.raises(argparse.ArgumentTypeError):
-                predict.focal_plane(text)
-        else:
-            assert predict.focal_plane(text) == expected
+
+
+@pytest.mark.parametrize(("text", "z"), [("best", "best"), ("max-contrast", "max-contrast"), ("1", 1), ("12", 12)])
+def test_a_focal_plane(text: str, z: Any) -> None:
+    assert focal_plane(text) == z
+
+
+@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "sharpest", "²"])
+def test_what_is_no_focal_plane(text: str) -> None:
+    with pytest.raises(argparse.ArgumentTypeError, match="expected best, max-contrast or a number from 1 on"):
+        focal_plane(text)
 
 
 def test_a_pair_that_does_not_know_empty_tiles_skips_none(spore_yolo: Run, spot_pair: Path, drawn: Any) -> None:

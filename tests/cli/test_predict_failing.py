@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 import pandas as pd
 import pytest
@@ -63,6 +64,12 @@ def immense_header(path: Path, good: Path) -> None:
 
     header = chunk(b"IHDR", struct.pack(">IIBBBBB", 100_000, 100_000, 8, 2, 0, 0, 0))
     path.write_bytes(b"\x89PNG\r\n\x1a\n" + header + chunk(b"IDAT", zlib.compress(b"\0" * 1000)) + chunk(b"IEND", b""))
+
+
+def opencv_error(code: int) -> cv2.error:
+    error = cv2.error("OpenCV: an error")
+    error.code = code
+    return error
 
 
 BAD = {
@@ -170,6 +177,8 @@ def test_nothing_is_written_where_all_slides_fail(spore_yolo: Run, spot_pair: Pa
     ("error", "reason"),
     [
         pytest.param(MemoryError(), "does not fit into memory", id="memory"),
+        pytest.param(MemoryError("that of the GPU"), "does not fit into memory (that of the GPU)", id="its own words"),
+        pytest.param(opencv_error(cv2.Error.StsNoMem), "does not fit into memory", id="memory of OpenCV"),
         pytest.param(OSError(5, "Input/output error"), "Input/output error", id="disk"),
         pytest.param(SporeYoloError("an object\nis too large"), "an object is too large", id="ours"),
     ],
@@ -212,3 +221,16 @@ def test_results_stay_where_all_slides_fail(spore_yolo: Run, spot_pair: Path, mi
     before = results(tmp_path / "found")
     assert spore_yolo(*base, mixed.folder / "bad_0.jpg", "--force")[0] == 1
     assert results(tmp_path / "found") == before
+
+
+def test_a_fault_of_the_program_is_not_taken_for_one_of_a_slide(
+    spore_yolo: Run, spot_pair: Path, drawn: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spore_yolo.prediction import slide as prediction_slide
+
+    def fail(*arguments: Any) -> Any:
+        raise opencv_error(cv2.Error.StsBadArg)
+
+    monkeypatch.setattr(prediction_slide, "marked_jpeg", fail)
+    with pytest.raises(cv2.error):
+        spore_yolo("predict", "--pair", spot_pair, "--source", drawn.folder, "--output", "found")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import time
 from pathlib import Path
 from typing import Any
 
@@ -208,6 +209,34 @@ def test_an_error_of_the_network_is_not_swallowed(slide: np.ndarray) -> None:
 
     with pytest.raises(RuntimeError, match="out of memory"):
         scan(ArraySlide(slide), Failing(), SETTINGS)
+
+
+@pytest.mark.parametrize("error", [MemoryError, KeyboardInterrupt])
+def test_nobody_reads_a_slide_that_is_closed_after_a_stop(slide: np.ndarray, error: type[BaseException]) -> None:
+    class Slow(ArraySlide):
+        in_memory = False
+        reading, closed, read_closed = 0, False, False
+
+        def read(self, window: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
+            self.reading += 1
+            time.sleep(0.05)
+            self.read_closed |= self.closed
+            self.reading -= 1
+            return super().read(window, level)
+
+        def close(self) -> None:
+            assert self.reading == 0
+            self.closed = True
+
+    class Failing(SpotRunner):
+        def __call__(self, batch: np.ndarray) -> np.ndarray:
+            raise error
+
+    slow = Slow(slide)
+    with pytest.raises(error), slow:
+        scan(slow, Failing(), SETTINGS)
+    time.sleep(0.1)
+    assert slow.closed and not slow.read_closed
 
 
 def test_a_spore_larger_than_the_overlap_can_be_is_an_error_before_any_work(slide: np.ndarray) -> None:

@@ -89,6 +89,25 @@ def test_slides_in_the_lake_are_found_without_being_moved(s3: Bucket, tmp_path: 
         found_slides([f"{place}/found"], f"{place}/found")
 
 
+def test_results_of_earlier_predictions_in_the_lake_are_no_slides(
+    s3: Bucket, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    filled(s3, tmp_path)
+    place = f"{s3.address}/scans"
+    for name in ("candidates.csv", "prediction.json"):
+        s3.put(f"scans/found/{name}", b"")
+    assert list(found_slides([place], f"{place}/tuesday")) == [
+        *(f"{place}/day 1/slide_{number}.png" for number in range(3)),
+        f"{place}/found.unfinished/x.png",
+    ]
+    assert f"note: 1 images are results of earlier predictions, not slides: those in {place}/found;" in (
+        capsys.readouterr().err
+    )
+    for source in (f"{place}/found", f"{place}/found/images", f"{place}/found/images/marked.jpg"):
+        with pytest.raises(UsageError, match="all 1 images are results of earlier predictions"):
+            found_slides([source], f"{place}/tuesday")
+
+
 def test_a_slide_comes_from_the_lake_and_goes_again(s3: Bucket, tmp_path: Path) -> None:
     drawn = filled(s3, tmp_path)
     name = f"{s3.address}/scans/day 1/slide_1.png"
@@ -120,6 +139,16 @@ def test_a_slide_of_several_files_comes_whole(s3: Bucket, tmp_path: Path) -> Non
         assert [file for file in files if not file.startswith(".")] == ["a.mrxs", "a/Data0001.dat", "a/Slidedat.ini"]
     assert not here.exists()
     assert not here.with_suffix("").exists()
+
+
+def test_a_slide_that_lists_its_files_comes_whole_to_a_machine_that_never_saw_it(s3: Bucket) -> None:
+    s3.put("scans/a.vms", b"[Virtual Microscope Specimen]\nImageFile=b.jpg\nMapFile=c/../../d.jpg\n")
+    s3.put("scans/b.jpg", b"")
+    name = f"{s3.address}/scans/a.vms"
+    here = mirror_of(RemotePath.parse(name))
+    with at_hand(name, Lake()):
+        assert sorted(path.name for path in here.parent.iterdir()) == ["a.vms", "b.jpg"]
+    assert not list(here.parent.iterdir())
 
 
 def test_a_slide_that_is_gone_is_the_slides_fault_and_a_server_that_is_gone_is_not(

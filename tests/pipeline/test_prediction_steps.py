@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -8,18 +9,22 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import yaml
 
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.lake import Lake, RemotePath
+from spore_yolo.inference.backends.torch_runner import TorchRunner
 from spore_yolo.pipeline import prediction_steps as steps
 from spore_yolo.pipeline.configuration import PredictionConfiguration
 from spore_yolo.pipeline.prediction_card import prediction_card
 from spore_yolo.pipeline.prediction_plan import Plan, Results, of_branches
 from spore_yolo.pipeline.slides import CannotBring
+from spore_yolo.prediction import deciding
 from spore_yolo.prediction.slide import SlideLooker
 from tests.cli.predicted import results
 from tests.conftest import Drawn
 from tests.lake_server import Bucket
+from tests.prediction.test_point import PROMISED
 
 Run = Callable[..., tuple[int, str, str]]
 
@@ -207,6 +212,35 @@ def test_a_run_of_another_kind_is_not_gone_on_with(
         SporeYoloError, match=r"the pair changed since the flow began:\n  operating point: .*0\.5.*0\.6"
     ):
         steps.predict_shard(configured(), plan, 1)
+
+
+def test_machines_may_differ_and_results_say_which_looked(
+    spot_pair: Path, drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    manifest = spot_pair / "pair.yaml"
+    content = yaml.safe_load(manifest.read_text())
+    content["operating_points"] = {"recall-0.95": PROMISED}
+    manifest.write_text(yaml.safe_dump(content))
+    configuration = configured(operating_point="recall-0.95", batch_size=2)
+    plan = steps.start(configuration)
+    reports = [steps.predict_shard(configuration, plan, number) for number in plan.numbers[:-1]]
+    with monkeypatch.context() as patch:
+        patch.setattr(TorchRunner, "backend", "openvino-int8")
+        patch.setattr(deciding, "package_versions", lambda: {"numpy": "0.1"})
+        reports.append(steps.predict_shard(configuration, plan, plan.numbers[-1]))
+    found = steps.join(configuration, plan, reports, {})
+    said = json.loads((tmp_path / "found" / "prediction.json").read_text())
+    here, there = sorted(said["computed_by"], key=lambda one: one["backend"], reverse=True)
+    assert (here["backend"], there["backend"]) == ("torch", "openvino-int8")
+    assert here["slides"] + there["slides"] == 10
+    assert there["version of numpy"] == "0.1" != here["version of numpy"]
+    assert there["--batch"] == 2 and said["options"]["--operating-point"] == "recall-0.95"
+    steps.end(configuration, plan, found)
+    told = capsys.readouterr().out
+    assert "looked at with several backends (openvino-int8, torch), whose scores differ a little" in told
+    assert "what recall-0.95 promises does not hold here: it was made with torch, and openvino-int8 computes" in told
+    assert "promised with" not in told
 
 
 def test_failed_slides_let_the_flow_fail_where_that_is_wished(

@@ -48,6 +48,7 @@ def part(slide: str, numbers: list[float], *, measured: bool = False) -> SlidePa
             Crop("rust", number, (number, 2.5), 24, bytes([place % 256] * place))
             for place, number in enumerate(numbers)
         ],
+        computed_by={"backend": "openvino", "--batch": 8, "exported detector.onnx (SHA-256)": "5e" * 32},
     )
 
 
@@ -99,7 +100,7 @@ def test_memory_holds_the_candidates_of_one_slide(tmp_path: Path) -> None:
     folder = tmp_path / "found"
     folder.mkdir()
     names = {f"{number}.png": str(number) for number in range(12)}
-    output = PredictionOutput(folder, Looked(), OperatingPoint(detector=0.5), names, images=False)  # type: ignore[arg-type]
+    output = PredictionOutput(folder, Looked(), OperatingPoint(detector=0.5), names, images=False, options={})  # type: ignore[arg-type]
     tracemalloc.start()
     try:
         peaks, kept = [], []

@@ -1,16 +1,18 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from spore_yolo.files.errors import UsageError
+from spore_yolo.inference.backends import BACKENDS
 from spore_yolo.inference.manifest import OperatingPoint, PairManifest
-from spore_yolo.prediction.point import chosen_point, point_note
+from spore_yolo.prediction.point import EXACT, chosen_point, point_note
 from tests.conftest import spot_manifest
 
-
-@pytest.fixture
-def manifest() -> PairManifest:
-    promise = {
+PROMISED = {
+    "point": {"detector": 0.2, "class": {"rust": 0.1}},
+    "promise": {
         "recall": 0.95,
         "confidence": 0.9,
         "targets": ["rust", "smut"],
@@ -25,9 +27,13 @@ def manifest() -> PairManifest:
         "stored_point_specificity": {"rust": 0.95, "smut": None},
         "notes": [],
         "date": "2026-01-01T00:00:00+00:00",
-    }
-    point = {"detector": 0.2, "class": {"rust": 0.1}}
-    manifest: PairManifest = spot_manifest(operating_points={"recall-0.95": {"point": point, "promise": promise}})
+    },
+}
+
+
+@pytest.fixture
+def manifest() -> PairManifest:
+    manifest: PairManifest = spot_manifest(operating_points={"recall-0.95": PROMISED})
     return manifest
 
 
@@ -59,18 +65,35 @@ def test_an_operating_point_that_the_pair_does_not_have(manifest: PairManifest) 
         chosen_point(spot_manifest(), "x", None)
 
 
+HOLDS = "operating point recall-0.95: a recall of 0.95 of rust, smut on groups like those of toy, calibration, promised"
+BROKEN = "warning: what recall-0.95 promises does not hold here: "
+
+
 @pytest.mark.parametrize(
-    ("options", "note"),
+    ("name", "at", "how", "note"),
     [
-        ((None, None), None),
-        ((None, 0.3), None),
-        (("recall-0.95", None), "a recall of 0.95 of rust, smut on groups like those of toy"),
-        (("recall-0.95", 0.1), "a recall of 0.95 of rust, smut"),
-        (("recall-0.95", 0.3), "--at 0.3 is above the 0.2 of recall-0.95"),
+        (None, None, {}, None),
+        (None, 0.3, {"backends": ["openvino-int8"], "skip_empty": True}, None),
+        ("recall-0.95", None, {}, HOLDS),
+        ("recall-0.95", 0.1, {"backends": ["onnxruntime", "openvino", "torch"]}, HOLDS),
+        ("recall-0.95", 0.2, {}, HOLDS),
+        ("recall-0.95", 0.3, {}, BROKEN + "--at 0.3 is above its 0.2"),
+        *(
+            ("recall-0.95", None, {"backends": ["torch", name]}, f"{BROKEN}it was made with torch, and {name} computes")
+            for name in ("openvino-bf16", "openvino-int8", "tensorrt")
+        ),
+        ("recall-0.95", None, {"skip_empty": True}, BROKEN + "it was made without --skip-empty"),
+        ("recall-0.95", 0.3, {"skip_empty": True}, BROKEN + "--at 0.3 is above its 0.2; it was made without"),
     ],
 )
 def test_what_is_said_of_a_promise(
-    manifest: PairManifest, options: tuple[str | None, float | None], note: str | None
+    manifest: PairManifest, name: str | None, at: float | None, how: dict[str, Any], note: str | None
 ) -> None:
-    told = point_note(manifest, *options)
-    assert told is None if note is None else note in (told or "")
+    told = point_note(manifest, name, at, **how)
+    assert told is None if note is None else (told or "").startswith(note)
+    if note and note.startswith(BROKEN):
+        assert "confidence" not in (told or "")
+
+
+def test_every_backend_that_computes_with_as_many_bits_as_torch_is_known() -> None:
+    assert set(EXACT) == {name for name in BACKENDS if name not in ("openvino-bf16", "openvino-int8", "tensorrt")}

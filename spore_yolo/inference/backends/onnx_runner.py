@@ -10,7 +10,7 @@ import numpy as np
 from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.inference.backends.packages import import_package
-from spore_yolo.inference.backends.runner import Floats, Pixels
+from spore_yolo.inference.backends.runner import Floats, Pixels, clear_memory_errors
 
 SMALLEST = np.float32(1e-30)
 """A probability below counts as this; its logarithm is still a number."""
@@ -52,7 +52,8 @@ class OnnxRunner:
         """One forward pass; see :meth:`spore_yolo.inference.backends.runner.Runner.__call__`."""
         pixels = np.ascontiguousarray(batch.transpose(0, 3, 1, 2), dtype=np.float32)
         pixels /= 255
-        output: Floats = self._session.run(None, {self._input: pixels})[0]
+        with clear_memory_errors():
+            output: Floats = self._session.run(None, {self._input: pixels})[0]
         return np.log(np.maximum(output, SMALLEST)) if self._task == "classify" else output
 
 

@@ -14,7 +14,7 @@ from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.inference.backends.onnx_runner import unreadable
 from spore_yolo.inference.backends.packages import import_package
-from spore_yolo.inference.backends.runner import Floats, Pixels
+from spore_yolo.inference.backends.runner import Floats, Pixels, clear_memory_errors
 
 Precision = Literal["f32", "bf16", "int8"]
 
@@ -94,7 +94,8 @@ class OpenVinoRunner:
         except IndexError:
             request = compiled.model.create_infer_request()
         try:
-            request.infer([np.ascontiguousarray(batch)], share_inputs=True)
+            with clear_memory_errors():
+                request.infer([np.ascontiguousarray(batch)], share_inputs=True)
             # The request's memory is used again by the next call.
             return np.array(request.get_output_tensor(0).data[:count], dtype=np.float32)
         finally:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from typing import Protocol
 
 import numpy as np
@@ -41,8 +43,33 @@ class Runner(Protocol):
         Returns:
             A detector's raw output ``(N, 4 + C, anchors)``: ``x, y, width, height`` of the box in pixels of the model,
             centre first, and a probability a class. A classifier's logits or log probabilities ``(N, C)``.
+
+        Raises:
+            MemoryError: It does not fit into memory, the machine's or the GPU's.
         """
         ...
+
+
+OUT_OF_MEMORY = ("DefaultCPUAllocator", "Failed to allocate memory", "bad_alloc")
+"""What torch, ONNX Runtime and OpenVINO say where memory ends."""
+
+
+@contextmanager
+def clear_memory_errors() -> Iterator[None]:
+    """Turns what backends raise where memory ends, each an error of its own, into what Python calls it.
+
+    Raises:
+        MemoryError: Something does not fit into memory.
+    """
+    try:
+        yield
+    except Exception as error:
+        # That of a GPU: so says torch.OutOfMemoryError, and so do the errors of CUDA itself.
+        if "out of memory" in str(error):
+            raise MemoryError("that of the GPU; a smaller --batch takes less") from error
+        if any(text in str(error) for text in OUT_OF_MEMORY):
+            raise MemoryError from error
+        raise
 
 
 def pool_for(*runners: Runner | None) -> ThreadPoolExecutor:

@@ -11,7 +11,7 @@ import numpy as np
 
 from spore_yolo.inference.backends.onnx_runner import SMALLEST, unreadable
 from spore_yolo.inference.backends.packages import import_package
-from spore_yolo.inference.backends.runner import Floats, Pixels
+from spore_yolo.inference.backends.runner import Floats, Pixels, clear_memory_errors
 from spore_yolo.inference.device import torch_device
 
 LARGEST_BATCH = 16
@@ -60,7 +60,7 @@ class TensorRtRunner:
     def _run(self, batch: Pixels) -> Floats:
         import torch
 
-        with torch.inference_mode(), self._lock, torch.cuda.device(self._device):
+        with clear_memory_errors(), torch.inference_mode(), self._lock, torch.cuda.device(self._device):
             pixels = torch.from_numpy(np.ascontiguousarray(batch)).to(self._device)
             pixels = pixels.permute(0, 3, 1, 2).to(self._dtype(self._input)).div_(255).contiguous()
             if not self._context.set_input_shape(self._input, tuple(pixels.shape)):

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from spore_yolo.files.cores import core_count
+from spore_yolo.inference.backends.runner import clear_memory_errors
 from spore_yolo.inference.network import load_network
 
 Pixels = npt.NDArray[np.uint8]
@@ -71,7 +72,7 @@ class TorchRunner:
 
         if not batch.flags.writeable:  # torch warns of what it never does here
             batch = batch.copy()
-        with torch.inference_mode():
+        with clear_memory_errors(), torch.inference_mode():
             # The bytes lie channels last already; only their type changes.
             pixels = torch.from_numpy(batch).to(self.device, non_blocking=True).permute(0, 3, 1, 2)
             pixels = (pixels.half() if self._half else pixels.float()).div_(255)

@@ -29,19 +29,6 @@ MARGIN = RADIUS + 1 + 2
 """How far the pixels lie that decide which plane a pixel is taken from: sum, Laplacian and smoothing together."""
 
 
-def parse_focus(text: str) -> Focus:
-    """What a user wrote for ``z``.
-
-    Raises:
-        UsageError: It is none of the choices.
-    """
-    if text in ("best", "max-contrast"):
-        return text  # type: ignore[return-value]
-    if text.isascii() and text.isdigit() and int(text) >= 1:
-        return int(text)
-    raise UsageError(f"expected best, max-contrast, or the number of a plane, counted from 1; found {text!r}")
-
-
 def in_focus(planes: Sequence[Slide], z: Focus) -> Slide:
     """The slide to look at.
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -50,6 +51,7 @@ class ScannerSlide(Slide):
                     " are missing; save it as TIFF with the scanner's program"
                 )
             self._slide = openslide.OpenSlide(path)
+            self._lock = threading.Lock()
             properties = self._slide.properties
             self._sizes = self._slide.level_dimensions
             downsamples = tuple(max(1.0, float(factor)) for factor in self._slide.level_downsamples)
@@ -71,15 +73,17 @@ class ScannerSlide(Slide):
         with clear_errors(self.name, f"whole pixels at {window}"):
             # OpenSlide wants the corner in pixels of the full resolution, and rounds down to the level's.
             corner = math.ceil(x_min * factor), math.ceil(y_min * factor)
-            pixels = np.asarray(self._slide.read_region(corner, level, (x_max - x_min, y_max - y_min)))
+            with self._lock:
+                pixels = np.asarray(self._slide.read_region(corner, level, (x_max - x_min, y_max - y_min)))
         if pixels[:, :, 3].min() == 255:
             return np.ascontiguousarray(pixels[:, :, :3])
         opacity = pixels[:, :, 3:].astype(np.float32) / 255
         return np.rint(pixels[:, :, :3] * opacity + self._background * (1 - opacity)).astype(np.uint8)
 
     def close(self) -> None:
-        """Closes the file."""
-        self._slide.close()
+        """Closes the file, as soon as nobody reads it: OpenSlide would abort the process."""
+        with self._lock:
+            self._slide.close()
 
 
 def parts(path: Path) -> list[str]:

@@ -7,26 +7,36 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import PurePosixPath, PureWindowsPath
 
+from spore_yolo.files.hashes import sha256_text
+
 LONGEST_NAME = 255
 """Bytes of a file name on the disks in use."""
 
+ROOM = 15
+"""Bytes of it that are left to a number and a suffix."""
+
 
 def unique_names(slides: Sequence[str]) -> dict[str, str]:
-    """A short file name, without suffix, for each slide; slides that share a stem keep what tells them apart."""
-    stems = Counter(PurePosixPath(slide).stem for slide in slides)
+    """A file name, without suffix, for each slide; slides that share a stem keep what tells them apart.
+
+    No two are one to a disk that ignores case, and none is too long for a disk.
+    """
+    stems = Counter(PurePosixPath(slide).stem.casefold() for slide in slides)
     names: dict[str, str] = {}
     taken: set[str] = set()
     for slide in slides:
         path = PurePosixPath(slide)
         name = path.stem
-        if stems[name] > 1:
+        if stems[name.casefold()] > 1:
             name = "__".join(part for part in (*path.parent.parts, path.name) if part not in ("/", ".", ".."))
-        number = 1
-        while name in taken:
+        if len(name.encode()) > LONGEST_NAME - ROOM:
+            name = _short(name, f"-{sha256_text(slide)[:8]}", LONGEST_NAME - ROOM)
+        unique, number = name, 1
+        while unique.casefold() in taken:
             number += 1
-            name = f"{name}-{number}"
-        taken.add(name)
-        names[slide] = name
+            unique = f"{name}-{number}"
+        taken.add(unique.casefold())
+        names[slide] = unique
     return names
 
 
@@ -86,7 +96,7 @@ def _parts(image: str, without: str) -> tuple[str, ...]:
     return (*(_short(folder, "") for folder in folders if folder != without), name)
 
 
-def _short(name: str, end: str) -> str:
-    """The name with its end, cut where a disk would not take it."""
-    room = LONGEST_NAME - len(end.encode())
+def _short(name: str, end: str, longest: int = LONGEST_NAME) -> str:
+    """The name with its end, cut where it would have more bytes than a disk takes."""
+    room = longest - len(end.encode())
     return name.encode()[:room].decode(errors="ignore") + end

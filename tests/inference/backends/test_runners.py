@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from scipy.special import softmax
 
 from spore_yolo.files.errors import SporeYoloError
@@ -122,3 +123,34 @@ def test_a_file_that_is_no_network(made: Any, content: bytes | None, tmp_path: P
 def test_a_detector_is_no_classifier(exported: Exported) -> None:
     with pytest.raises(SporeYoloError, match="ends in Softmax"):
         OpenVinoRunner(exported.folder / "detector.onnx", "classify")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        pytest.param(
+            torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2 GiB"), "smaller --batch", id="GPU"
+        ),
+        pytest.param(RuntimeError("CUDA error: out of memory"), "smaller --batch", id="CUDA itself"),
+        pytest.param(None, "^$", id="CPU"),
+    ],
+)
+def test_where_memory_ends_torch_says_so_in_the_words_of_python(
+    error: Exception | None, told: str, untrained_checkpoint: Path
+) -> None:
+    runner = TorchRunner(untrained_checkpoint, "detect", "cpu")
+
+    def run(pixels: Any) -> Any:
+        if error is None:
+            return torch.empty(2**50)
+        raise error
+
+    runner._run = run
+    with pytest.raises(MemoryError, match=told):
+        runner(some_pixels(1, 64, 64, 3))
+
+
+def test_other_errors_of_torch_stay_what_they_are(untrained_checkpoint: Path) -> None:
+    runner = TorchRunner(untrained_checkpoint, "detect", "cpu")
+    with pytest.raises(RuntimeError, match="size"):
+        runner(some_pixels(1, 50, 50, 3))  # no multiple of 32

@@ -16,7 +16,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from spore_yolo.files.errors import UsageError
-from spore_yolo.inference.slides import ArraySlide, UnreadableSlide, open_slide, parse_focus
+from spore_yolo.inference.slides import ArraySlide, UnreadableSlide, open_slide
 from spore_yolo.inference.slides.focus import MaxContrastSlide, sharpest
 
 Pixels = npt.NDArray[np.uint8]
@@ -250,14 +250,3 @@ def test_damaged_ome(tmp_path: Path, changes: dict[str, Any], message: str) -> N
     write_ome(tmp_path / "slide.tif", stack(count=2), **{"parts": "<TiffData/>", **changes})
     with pytest.raises(UnreadableSlide, match=rf"slide\.tif: .*{message}"):
         open_slide(tmp_path / "slide.tif")
-
-
-@pytest.mark.parametrize(("text", "z"), [("best", "best"), ("max-contrast", "max-contrast"), ("1", 1), ("12", 12)])
-def test_what_users_write(text: str, z: Any) -> None:
-    assert parse_focus(text) == z
-
-
-@pytest.mark.parametrize("text", ["", "0", "-1", "1.5", "sharpest", "²"])
-def test_what_users_should_not_write(text: str) -> None:
-    with pytest.raises(UsageError, match="expected best, max-contrast, or the number of a plane, counted from 1"):
-        parse_focus(text)

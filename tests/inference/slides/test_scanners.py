@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,30 @@ def test_parts_elsewhere_are_refused(tmp_path: Path, suffix: str, part: str) -> 
     (tmp_path / "slide" / "Slidedat.ini").write_text(f"[DATAFILE]\nFILE_COUNT=1\nFILE_0={part}\n")
     with pytest.raises(UnreadableSlide, match=r"expected parts that lie beside it, found"):
         open_slide(path)
+
+
+def test_a_slide_is_not_closed_while_it_is_read(
+    tmp_path: Path, colours: Pixels, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """OpenSlide would abort the process."""
+    slide = ScannerSlide(aperio(tmp_path / "slide.svs", colours))
+    begun, order = threading.Event(), list[str]()
+
+    class Slow:
+        def read_region(self, *arguments: Any) -> Any:
+            begun.set()
+            time.sleep(0.1)
+            order.append("read")
+            return np.zeros((8, 8, 4), dtype=np.uint8)
+
+        def close(self) -> None:
+            order.append("closed")
+
+    slide.close()
+    monkeypatch.setattr(slide, "_slide", Slow())
+    reader = threading.Thread(target=slide.read, args=[(0, 0, 8, 8)])
+    reader.start()
+    begun.wait(5)
+    slide.close()
+    reader.join()
+    assert order == ["read", "closed"]

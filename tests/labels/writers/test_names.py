@@ -16,10 +16,28 @@ from spore_yolo.labels.writers.names import label_paths, safe_names, unique_name
         pytest.param(["a/1.jpg", "b/1.jpg", "2.jpg"], ["a__1.jpg", "b__1.jpg", "2"], id="folders where they do not"),
         pytest.param(["../x/1.jpg", "../x/1.png"], ["x__1.jpg", "x__1.png"], id="only the suffix differs"),
         pytest.param(["/s/1.jpg", "/t/1.jpg"], ["s__1.jpg", "t__1.jpg"], id="absolute paths stay inside the folder"),
+        pytest.param(["x/A.jpg", "y/a.jpg"], ["x__A.jpg", "y__a.jpg"], id="disks that ignore case"),
+        pytest.param(
+            ["a.jpg", "A.jpg", "./a.jpg"], ["a.jpg", "A.jpg-2", "a.jpg-3"], id="nothing else tells them apart"
+        ),
+        pytest.param(["x" * 251 + ".jpg", "b.jpg"], ["x" * 231 + "-cacfb911", "b"], id="long ones"),
     ],
 )
 def test_unique_names(slides: list[str], names: list[str]) -> None:
     assert list(unique_names(slides).values()) == names
+
+
+def test_names_of_deep_folders_are_short_enough_and_differ() -> None:
+    folders = [f"Überwachung Weizenrost Süddeutschland, Versuchsfläche {number}" for number in range(5)]
+    slides = [f"s3://farm/{'/'.join(folders)}/{day}/s.tif" for day in ("monday", "tuesday")]
+    names = list(unique_names(slides).values())
+    assert len(set(names)) == 2
+    assert all(len(f"{name}-99.jpg".encode()) <= 255 for name in names)
+
+
+@given(slides=st.lists(st.text(alphabet="aA/.ü-2", max_size=9), unique=True, max_size=8))
+def test_unique_names_are_as_many_files(slides: list[str]) -> None:
+    assert len({name.casefold() for name in unique_names(slides).values()}) == len(slides)
 
 
 @pytest.mark.parametrize(
