@@ -84,26 +84,18 @@ def chosen_settings(arguments: argparse.Namespace) -> TrackingSettings:
     import importlib.util
 
     from spore_yolo.experiments.tracking import TrackingSettings
-    from spore_yolo.experiments.tracking.settings import EXPERIMENT
+    from spore_yolo.experiments.tracking.variables import STORES_OF, said_by_variables
     from spore_yolo.files.errors import UsageError
 
+    given = {"stores"} if arguments.tracking else set()
+    said = {"stores": STORES_OF[arguments.tracking or "mlflow"], **said_by_variables(given)}
+    stores = said["stores"]
     choice = arguments.tracking or os.environ.get(VARIABLE) or "mlflow"
-    if choice not in CHOICES:
-        raise UsageError(f"{VARIABLE}: expected one of {', '.join(CHOICES)}, found {choice!r}")
-    stores = {"mlflow": ("mlflow",), "wandb": ("wandb",), "both": ("mlflow", "wandb"), "none": ()}[choice]
     if arguments.tracking_uri and "mlflow" not in stores:
         raise UsageError(f"--tracking-uri is of MLflow, and --tracking is {choice}; leave one of them out")
     missing = [name for name in stores if importlib.util.find_spec(name) is None]
     if missing and (arguments.tracking or os.environ.get(VARIABLE)):
         raise UsageError(f"--tracking {choice}: {' and '.join(missing)} is missing; pip install 'spore-yolo[tracking]'")
-    mode = os.environ.get("WANDB_MODE", "offline")
-    name = arguments.experiment
-    return TrackingSettings.model_validate(
-        {
-            "stores": stores,
-            "mlflow_uri": arguments.tracking_uri,
-            "experiment": name or os.environ.get("MLFLOW_EXPERIMENT_NAME") or EXPERIMENT,
-            "wandb_project": name or os.environ.get("WANDB_PROJECT") or EXPERIMENT,
-            "wandb_mode": "online" if mode == "online" else "offline",
-        }
-    )
+    if arguments.experiment:
+        said |= {"experiment": arguments.experiment, "wandb_project": arguments.experiment}
+    return TrackingSettings.model_validate({**said, "mlflow_uri": arguments.tracking_uri})

@@ -95,7 +95,7 @@ def train(
     Args:
         options: What to train and how.
         folder: The run's folder.
-        resume: Go on with the run in ``folder``.
+        resume: Go on with the run in ``folder``; without a checkpoint it begins once more, as what it was.
         force: Replace a run in ``folder``.
         tracking: Is told of the part ``detector``.
         after_epoch: Is called after each epoch, when the run could be resumed from it.
@@ -134,11 +134,15 @@ def _train(
     after_epoch: Callable[[], None] | None,
 ) -> None:
     tell_run(tracking, dataset)
+    begun = resume and _begun(folder)
+    if resume and not begun:
+        print("no epoch was finished; the training begins from the start")
+        shutil.rmtree(folder / "detector", ignore_errors=True)
     try:
         with tracking.part("detector", resume=resume) as part:
             tell_begin(part, options, dataset, "training")
             tiles = _tiles(dataset, folder, options, largest)
-            trained = train_detector(options.training(), tiles, folder, resume, part.epoch, after_epoch)
+            trained = train_detector(options.training(), tiles, folder, begun, part.epoch, after_epoch)
             manifest = _finish(dataset, folder, options, trained, largest, tiles.max_boxes)
             tell_detector(part, folder, trained, manifest)
     except KeyboardInterrupt:
@@ -151,7 +155,7 @@ def _train(
 
 def _begun(folder: Path) -> bool:
     """Whether there is anything that a training could go on from."""
-    return (folder / "detector" / "weights" / "last.pt").exists()
+    return (folder / "detector" / "weights" / "last.pt").exists() and (folder / "training.json").exists()
 
 
 def largest_box(dataset: Dataset) -> float:

@@ -76,7 +76,7 @@ def _findings(findings: Content) -> list[Any]:
 
 
 def _versions(loaded: Loaded, imported: Content) -> list[Any]:
-    rows = [[part, getattr(loaded, part), loaded.version(part)] for part in ("images", "labels")]
+    rows = [[part, address, loaded.version(part)] for part, address in loaded.addresses.items()]
     return [
         paragraph("## Which version\n\nHashes of the contents: equal for equal files, whatever machine or bucket."),
         table(["", "where", "version"], [*rows, ["dataset", imported["name"], imported["fingerprint"]]]),

@@ -1,26 +1,34 @@
-"""``pipeline.yaml`` and ``predict_pipeline.yaml``: what the flows do. Every error of a file is told at once."""
+"""``pipeline.yaml`` and ``predict_pipeline.yaml``: what the flows do; :mod:`spore_yolo.pipeline.reading` reads them."""
 
 from __future__ import annotations
 
 import re
-import sys
 from dataclasses import fields
 from pathlib import Path
-from typing import Annotated, Any, Literal, TypeVar
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, ValidationError, ValidationInfo, create_model, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, create_model, field_validator, model_validator
 
 from spore_yolo.experiments.options import ClassifierOptions, DetectorOptions
-from spore_yolo.experiments.tracking import TrackingSettings
-from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError, UsageError
-from spore_yolo.files.structured import parse_yaml, problems_of, read_yaml
+from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.structured import read_yaml
 from spore_yolo.labels.formats import AUTO, LABEL_FORMATS
 from spore_yolo.pipeline.form import Form
-from spore_yolo.pipeline.machines import FlowConfiguration, Place, check_place
+from spore_yolo.pipeline.machines import FlowConfiguration, Machine, Place, check_place
+from spore_yolo.pipeline.stores import FlowTrackingSettings, check_store
 
 TRAINING_FILE, PREDICTION_FILE = Path("pipeline.yaml"), Path("predict_pipeline.yaml")
 
 Share = Annotated[float, Field(gt=0, lt=1)]
+
+
+def _number_as_text(value: object) -> object:
+    """The number of a GPU as text, which YAML gives as a number; anything else as it is."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+Device = Annotated[str, BeforeValidator(_number_as_text)]
+"""``cpu``, ``mps``, or the number of a GPU."""
 
 FROM_FLOW = ("dataset", "datasets", "seed")
 """Options of a training that the flow gives: a recipe is used with any dataset and any seed."""
@@ -30,7 +38,7 @@ def _options_form(options: type, name: str) -> type[Form]:
     """The options of a train command as a form, with the same names, types and defaults."""
     from typing import get_type_hints
 
-    types = get_type_hints(options)
+    types = get_type_hints(options) | {"device": Device | None}
     defaults = {one.name: one for one in fields(options) if one.name not in FROM_FLOW}
     parts: dict[str, Any] = {
         key: (types[key], Field(default_factory=one.default_factory) if callable(one.default_factory) else one.default)
@@ -188,8 +196,8 @@ class TrainingConfiguration(FlowConfiguration):
     seeds: Annotated[list[int], Field(min_length=1, default_factory=lambda: [0])]
     calibration: Calibration | None = Calibration()
     evaluation: Evaluation = Evaluation()
-    tracking: TrackingSettings | None = TrackingSettings()
-    device: str | None = None
+    tracking: FlowTrackingSettings | None = FlowTrackingSettings()
+    device: Device | None = None
     prices_per_hour: dict[str, Annotated[float, Field(ge=0)]] = Field(default_factory=dict)
     currency: str = "USD"
 
@@ -230,6 +238,15 @@ class TrainingConfiguration(FlowConfiguration):
             check_place(place, info)
         return data
 
+    @field_validator("tracking")
+    @classmethod
+    def _is_reached_from_elsewhere(
+        cls, tracking: FlowTrackingSettings | None, info: ValidationInfo
+    ) -> FlowTrackingSettings | None:
+        if tracking is not None:
+            check_store(tracking.mlflow_uri, info)
+        return tracking
+
     @field_validator("seeds")
     @classmethod
     def _differ(cls, seeds: list[int]) -> list[int]:
@@ -246,6 +263,12 @@ class TrainingConfiguration(FlowConfiguration):
     def catchable(cls) -> tuple[str, ...]:
         """The steps of a branch: other recipes and seeds go on without it."""
         return ("train_detector", "mine_crops", "train_classifier", "calibrate", "evaluate")
+
+    def machine(self, step: str) -> Machine:
+        """What a step needs; a flow with one branch stops where that fails, so that ``resume`` goes on there."""
+        machine = super().machine(step)
+        several = len(self.recipes) * len(self.seeds) > 1
+        return machine if several else machine.model_copy(update={"catch": False})
 
 
 class PredictionConfiguration(FlowConfiguration):
@@ -279,7 +302,7 @@ class PredictionConfiguration(FlowConfiguration):
     backend: str = "auto"
     batch_size: Annotated[int, Field(ge=1)] | None = None
     skip_empty: bool = False
-    device: str | None = None
+    device: Device | None = None
     price_per_hour: Annotated[float, Field(ge=0)] | None = None
     currency: str = "USD"
     most_cost: Annotated[float, Field(gt=0)] | None = None
@@ -314,95 +337,3 @@ class PredictionConfiguration(FlowConfiguration):
     def catchable(cls) -> tuple[str, ...]:
         """The shards: the others' results are written without one that failed for good."""
         return ("predict_shard",)
-
-
-Configuration = TypeVar("Configuration", bound=FlowConfiguration)
-
-
-def read_configuration(text: str, form: type[Configuration], path: Path) -> Configuration:
-    """Reads a configuration.
-
-    Args:
-        text: Content of the file.
-        form: What it must be.
-        path: The file, for messages.
-
-    Raises:
-        InputProblems: It is not; every wrong field is named.
-    """
-    content = parse_yaml(path, text)
-    try:
-        return form.model_validate(content)
-    except ValidationError as error:
-        raise InputProblems(f"{path} does not have the expected form:", _with_lines(error, path, text)) from None
-
-
-def _with_lines(error: ValidationError, path: Path, text: str) -> list[Problem]:
-    """The problems, each with the line of its field, or of the closest part of the file that is there."""
-    import yaml
-
-    root = yaml.compose(text, Loader=yaml.SafeLoader)
-    problems = []
-    for item, problem in zip(error.errors(), problems_of(error, path), strict=True):
-        problems.append(Problem(path, _line_of(root, item["loc"]), problem.message))
-    return sorted(problems, key=lambda problem: problem.line or 0)
-
-
-def _line_of(node: Any, place: tuple[int | str, ...]) -> int | None:
-    import yaml
-
-    line = None
-    for part in place:
-        if isinstance(node, yaml.MappingNode):
-            found = [(key, value) for key, value in node.value if key.value == str(part)]
-            if not found:
-                break
-            line, node = found[0][0].start_mark.line + 1, found[0][1]
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            node = node.value[part]
-            line = node.start_mark.line + 1
-        else:
-            break
-    return line
-
-
-def parse_training(text: str) -> dict[str, Any]:
-    """What Metaflow calls to read ``pipeline.yaml``."""
-    return _for_metaflow(text, TrainingConfiguration, TRAINING_FILE)
-
-
-def parse_training_line(text: str) -> dict[str, Any]:
-    """What Metaflow calls to read ``pipeline.yaml`` for a flow that makes one pair."""
-    content = parse_training(text)
-    if len(content["recipes"]) * len(content["seeds"]) != 1:
-        print(
-            f"spore-yolo: error: {_named_file(TRAINING_FILE)}: expected one recipe and one seed, since Airflow does not"
-            f" take branches of many steps; found {len(content['recipes'])} recipes and {len(content['seeds'])} seeds."
-            " Use one configuration for each, or Argo Workflows",
-            file=sys.stderr,
-        )
-        raise SystemExit(UsageError.exit_code)
-    return content
-
-
-def parse_prediction(text: str) -> dict[str, Any]:
-    """What Metaflow calls to read ``predict_pipeline.yaml``."""
-    return _for_metaflow(text, PredictionConfiguration, PREDICTION_FILE)
-
-
-def _for_metaflow(text: str, form: type[FlowConfiguration], default: Path) -> dict[str, Any]:
-    """The configuration as plain values; a wrong one ends the program before Metaflow begins."""
-    try:
-        return read_configuration(text, form, _named_file(default)).model_dump(mode="json")
-    except SporeYoloError as error:
-        print(f"spore-yolo: error: {error}", file=sys.stderr)
-        raise SystemExit(UsageError.exit_code) from None
-
-
-def _named_file(default: Path) -> Path:
-    """The file that ``--config config FILE`` named on the command line; Metaflow hands on its content alone."""
-    words = sys.argv
-    for place, word in enumerate(words[:-2]):
-        if word == "--config" and words[place + 1] == "config":
-            return Path(words[place + 2])
-    return default

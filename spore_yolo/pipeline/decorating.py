@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import re
 import sys
+from contextlib import suppress
 from importlib import metadata
 from typing import Any
 
-from metaflow.metaflow_config import DEFAULT_DATASTORE, KUBERNETES_NAMESPACE
+from metaflow.metaflow_config import DEFAULT_DATASTORE, DEFAULT_ENVIRONMENT, KUBERNETES_NAMESPACE
 from metaflow.user_decorators.mutable_flow import MutableFlow
 from metaflow.user_decorators.user_flow_decorator import FlowMutator
 
 from spore_yolo.files.errors import UsageError
+from spore_yolo.files.provenance import COMMIT, code_commit
 from spore_yolo.pipeline.configuration import PredictionConfiguration, TrainingConfiguration
 from spore_yolo.pipeline.engines import engine_of, problems_of_command
 from spore_yolo.pipeline.machines import FlowConfiguration, Machine, Packages
@@ -42,7 +44,9 @@ class configured(FlowMutator):  # noqa: N801  # a decorator, and Metaflow's are 
         configuration = configuration_of(flow)
         if configuration is None:
             return
-        problems = problems_of_command(configuration, sys.argv, DEFAULT_DATASTORE, KUBERNETES_NAMESPACE)
+        problems = problems_of_command(
+            configuration, sys.argv, DEFAULT_DATASTORE, KUBERNETES_NAMESPACE, DEFAULT_ENVIRONMENT
+        )
         if problems:
             # Metaflow would show any exception from here as an internal error with its traceback.
             print("spore-yolo: error:", "\n  ".join(problems), file=sys.stderr)
@@ -88,6 +92,8 @@ def decorators(
     variables = dict(machine.environment)
     if engine == "airflow":
         variables |= CONFIGURATION_OF_PACKAGE
+    if configuration.compute != "local" and (commit := code_commit()) is not None:
+        variables[COMMIT] = commit
     if variables:
         found.append(("environment", {"vars": variables}))
     if configuration.compute == "batch" and configuration.batch.secrets:
@@ -102,7 +108,7 @@ def schedule_arguments(configuration: FlowConfiguration) -> dict[str, Any]:
     assert schedule is not None
     if configuration.compute == "batch":
         return {"cron": schedule.eventbridge()}
-    return {"cron": schedule.cron, "timezone": schedule.timezone}
+    return {"cron": schedule.with_plain_weekdays(), "timezone": schedule.timezone}
 
 
 def _engine(configuration: FlowConfiguration, machine: Machine) -> tuple[str, dict[str, Any]]:
@@ -133,12 +139,17 @@ def _packages(packages: Packages) -> dict[str, Any]:
 
 
 def needed_packages() -> dict[str, str]:
-    """What the steps need, in the versions that are installed here; other systems' and extras' parts are left out."""
+    """What the steps need, in the versions that are installed here, as PyPI has them.
+
+    Left out is what is for other systems or for extras of no step, and what of an extra is not installed here.
+    """
     from packaging.requirements import Requirement
+    from packaging.version import Version
 
     found = {}
     for text in metadata.requires("spore-yolo") or []:
         requirement = Requirement(re.sub(r"\s+", " ", text))
         if requirement.marker is None or any(requirement.marker.evaluate({"extra": extra}) for extra in EXTRAS):
-            found[requirement.name] = metadata.version(requirement.name)
+            with suppress(metadata.PackageNotFoundError):
+                found[requirement.name] = Version(metadata.version(requirement.name)).public
     return found

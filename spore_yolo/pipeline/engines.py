@@ -10,14 +10,26 @@ from spore_yolo.pipeline.machines import FlowConfiguration
 COMPUTE_OF = {"step-functions": "batch", "argo-workflows": "kubernetes", "airflow": "kubernetes"}
 """Engines that flows are deployed to, and where their steps run."""
 
+MAKE_ENVIRONMENTS = ("pypi", "conda", "fast-bakery")
+"""Metaflow's environments that install what ``packages`` names."""
+
 
 def engine_of(words: Sequence[str]) -> str | None:
     """The engine that a command line deploys to; ``None``: it deploys nothing."""
     return next((name for name in COMPUTE_OF if name in words and "create" in words), None)
 
 
+def resumes(words: Sequence[str]) -> bool:
+    """Whether a command line goes on with an earlier run, with the configuration that this began with."""
+    return next((word for word in words if word in ("run", "resume")), None) == "resume"
+
+
 def problems_of_command(
-    configuration: FlowConfiguration, words: Sequence[str], datastore: str, namespace: str = "default"
+    configuration: FlowConfiguration,
+    words: Sequence[str],
+    datastore: str,
+    namespace: str = "default",
+    environment: str = "local",
 ) -> list[str]:
     """What does not fit between a configuration and the command that it is used with.
 
@@ -26,6 +38,7 @@ def problems_of_command(
         words: The command line, such as ``pipeline.py argo-workflows create``.
         datastore: Kind of store that Metaflow is configured with; an option of the command line wins.
         namespace: Kubernetes' namespace that Metaflow is configured with.
+        environment: Kind of environment that Metaflow is configured with; an option of the command line wins.
     """
     engine = engine_of(words)
     problems = []
@@ -52,6 +65,13 @@ def problems_of_command(
             f"compute: {configuration.compute}: expected Metaflow's datastore on S3, through which steps on other"
             f" machines get the code and hand on results; found {datastore}. Set METAFLOW_DEFAULT_DATASTORE=s3 and"
             " METAFLOW_DATASTORE_SYSROOT_S3=s3://BUCKET/metaflow, or put both into ~/.metaflowconfig/config.json"
+        )
+    environment = _option(words, "--environment") or os.environ.get("METAFLOW_ENVIRONMENT") or environment
+    if configuration.packages is not None and environment not in MAKE_ENVIRONMENTS:
+        manager = configuration.packages.manager
+        problems.append(
+            f"packages: manager: {manager}: expected --environment={manager} before the command (and before --config),"
+            f" by which Metaflow makes the steps' environments; found --environment={environment}"
         )
     return problems
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,6 +24,7 @@ from spore_yolo.labels.readers.options import ReadOptions
 from spore_yolo.labels.readers.recognise import recognise
 from spore_yolo.pipeline.configuration import Data, TrainingConfiguration
 from spore_yolo.pipeline.workplace import beneath, brought, local_of, taken_back, version_of
+from spore_yolo.prediction.parts import listed
 
 LEFT_OUT = frozenset(
     {
@@ -52,27 +53,55 @@ class Loaded:
 
     Attributes:
         data: The configuration's ``data``, for the sample with where it was drawn and how it is grouped.
-        versions: The manifest of ``images`` and of ``labels`` as text: the content hash of each file that the run saw.
+        versions: The manifest of each of :attr:`addresses` as text: the content hash of each file that the run saw.
+        fingerprint: The dataset's, once it was imported.
     """
 
     data: Data
-    versions: dict[str, str]
+    versions: dict[str, str] = field(default_factory=dict)
+    fingerprint: str | None = None
 
     @property
-    def images(self) -> str:
-        """Address of the slides."""
-        assert self.data.images is not None
-        return self.data.images
+    def addresses(self) -> dict[str, str]:
+        """Where everything lies that the dataset is made of: ``images``, ``labels``, and tables that are given."""
+        data = self.data
+        tables = {
+            "groups": data.group_by if data.group_by is not None and is_table(data.group_by) else None,
+            "classes": data.classes,
+            "split": data.split if data.split.lower().endswith(".csv") else None,
+        }
+        found = {"images": data.images, "labels": data.labels, **tables}
+        return {part: address for part, address in found.items() if address is not None}
 
-    @property
-    def labels(self) -> str:
-        """Address of the labels."""
-        assert self.data.labels is not None
-        return self.data.labels
+    def contents(self, part: str) -> LakeVersion:
+        """What a part of :attr:`addresses` held when the run loaded it."""
+        return LakeVersion.from_json(self.versions[part])
 
     def version(self, part: str) -> str:
-        """The version of ``images`` or ``labels``, 64 hexadecimal digits."""
-        return LakeVersion.from_json(self.versions[part]).version
+        """The version of a part of :attr:`addresses`, 64 hexadecimal digits."""
+        return self.contents(part).version
+
+    def at_hand(self, part: str) -> Path:
+        """A part of :attr:`addresses` on this machine.
+
+        Raises:
+            SporeYoloError: It is not as it was when the run loaded it.
+        """
+        address, expected = self.addresses[part], self.contents(part)
+        place = brought(address, expected=expected)
+        then = expected.files
+        now = version_of(place).files
+        changed = [name for name in sorted({*then, *now}) if then.get(name) != now.get(name)]
+        if changed:
+            raise SporeYoloError(
+                f"{address}: expected what the run loaded, found files that were changed, added or removed since:"
+                f" {listed(changed)}; start a new run, which takes what lies there now"
+            )
+        return place
+
+    def imported_as(self, fingerprint: str) -> Loaded:
+        """The same with the dataset's fingerprint."""
+        return replace(self, fingerprint=fingerprint)
 
 
 def name_of(configuration: TrainingConfiguration) -> str:
@@ -87,10 +116,11 @@ def load(configuration: TrainingConfiguration) -> Loaded:
         SporeYoloError: They are not there, or are not the version that the configuration asks for.
     """
     data = configuration.data if configuration.data.sample is None else _drawn(configuration)
-    assert data.images is not None
-    assert data.labels is not None
-    places = {"images": brought(data.images, expected=data.version), "labels": brought(data.labels)}
-    versions = {part: version_of(place) for part, place in places.items()}
+    addresses = Loaded(data).addresses
+    versions = {
+        part: version_of(brought(address, expected=data.version if part == "images" else None))
+        for part, address in addresses.items()
+    }
     found = versions["images"].version
     if data.version is not None and found != data.version:
         raise SporeYoloError(
@@ -98,7 +128,7 @@ def load(configuration: TrainingConfiguration) -> Loaded:
             " version there, or leave data.version out to take what lies there now"
         )
     for part, version in versions.items():
-        print(f"{getattr(data, part)}: {len(version.files):,} files, {version.size / 1e6:,.1f} MB, {version.version}")
+        print(f"{addresses[part]}: {len(version.files):,} files, {version.size / 1e6:,.1f} MB, {version.version}")
     return Loaded(data, {part: version.to_json() for part, version in versions.items()})
 
 
@@ -123,11 +153,6 @@ def _drawn(configuration: TrainingConfiguration) -> Data:
     )
 
 
-def images_at_hand(loaded: Loaded) -> Path:
-    """The slides on this machine, as they were when the run loaded them."""
-    return brought(loaded.images, expected=LakeVersion.from_json(loaded.versions["images"]))
-
-
 def check(loaded: Loaded) -> dict[str, Any]:
     """Checks labels and slides as ``spore-yolo check`` does.
 
@@ -139,9 +164,9 @@ def check(loaded: Loaded) -> dict[str, Any]:
         InputProblems: There are errors that the import would not go on with.
     """
     data = loaded.data
-    images, labels = images_at_hand(loaded), brought(loaded.labels)
+    images, labels = loaded.at_hand("images"), loaded.at_hand("labels")
     options = ReadOptions(columns=data.columns, point_size=data.point_size)
-    material = with_pixels(material_of_files(labels, data.format, images, options, _grouping(data)), quiet=True)
+    material = with_pixels(material_of_files(labels, data.format, images, options, _grouping(loaded)), quiet=True)
     findings = run_checks(material)
     allowed = {code.upper() for code in data.allow} | (LEFT_OUT if data.skip_bad else frozenset())
     report = _report(material, findings)
@@ -202,21 +227,20 @@ def split(configuration: TrainingConfiguration, loaded: Loaded) -> dict[str, Any
     register = brought(configuration.datasets, optional=True)
     place = beneath(configuration.imports, name)
     brought(place, optional=True)
-    images, labels = images_at_hand(loaded), brought(loaded.labels)
+    images, labels = loaded.at_hand("images"), loaded.at_hand("labels")
     label_format = data.format
     if label_format == AUTO:
         recognised = recognise(labels)
         print(f"format: {recognised}")
         label_format, labels = recognised.label_format, recognised.path
-    given = data.split.lower().endswith(".csv")
     options = ImportOptions(
         name=name,
         images=images,
         labels=labels,
         label_format=label_format,
         seed=data.seed,
-        group_by=_grouping(data),
-        class_map=None if data.classes is None else brought(data.classes),
+        group_by=_grouping(loaded),
+        class_map=loaded.at_hand("classes") if "classes" in loaded.addresses else None,
         columns=data.columns,
         point_size=data.point_size,
         targets=tuple(data.targets),
@@ -226,8 +250,8 @@ def split(configuration: TrainingConfiguration, loaded: Loaded) -> dict[str, Any
         licence=data.licence,
         source=data.source,
     )
-    if given:
-        options = replace(options, split_file=brought(data.split))
+    if "split" in loaded.addresses:
+        options = replace(options, split_file=loaded.at_hand("split"))
     else:
         options = replace(options, shares=parse_shares(data.split))
     result = import_dataset(options, local_of(configuration.imports), register, quiet=True)
@@ -259,18 +283,28 @@ def _rows(table: Any) -> list[tuple[Any, dict[Any, Any]]]:
 
 
 def dataset_at_hand(configuration: TrainingConfiguration, loaded: Loaded) -> tuple[Dataset, Path]:
-    """The dataset on this machine, with its slides, and the register that it stands in."""
+    """The dataset on this machine, with its slides, and the register that it stands in.
+
+    Raises:
+        SporeYoloError: Another run imported it anew since this one did.
+    """
     register = brought(configuration.datasets)
-    brought(beneath(configuration.imports, name_of(configuration)))
-    images_at_hand(loaded)
-    return load_dataset(name_of(configuration), register), register
+    place = beneath(configuration.imports, name_of(configuration))
+    brought(place)
+    brought(loaded.addresses["images"], expected=loaded.contents("images"))
+    dataset = load_dataset(name_of(configuration), register)
+    if dataset.fingerprint != loaded.fingerprint:
+        raise SporeYoloError(
+            f"{place}: expected the dataset that this run split (fingerprint {str(loaded.fingerprint)[:12]}), found"
+            f" another one ({dataset.fingerprint[:12]}): another run imported it anew since. What is trained would be"
+            " measured on another split; start a new run, and let runs with the same dataset not overlap"
+        )
+    return dataset, register
 
 
-def _grouping(data: Data) -> str | None:
+def _grouping(loaded: Loaded) -> str | None:
     """The rule for groups; a table is brought here."""
-    if data.group_by is None or not is_table(data.group_by):
-        return data.group_by
-    return str(brought(data.group_by))
+    return str(loaded.at_hand("groups")) if "groups" in loaded.addresses else loaded.data.group_by
 
 
 def check_codes(data: Data) -> None:

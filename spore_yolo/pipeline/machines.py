@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, Field, ValidationInfo, field_serializer, field_validator
+from pydantic import AfterValidator, Field, ValidationInfo, field_serializer, field_validator, model_validator
 
 from spore_yolo.files.lake import is_remote
 from spore_yolo.pipeline.form import Form
@@ -18,7 +18,17 @@ Compute = Literal["local", "batch", "kubernetes"]
 MOST_RETRIES = 4
 """Metaflow makes six attempts at most: the first, these, and the one that goes on without a step."""
 
-SECRET_NAME = re.compile(r"(SECRET|TOKEN|PASSWORD|PASSWD|API_?KEY|ACCESS_KEY|CREDENTIAL)", re.IGNORECASE)
+SECRET_NAME = re.compile(
+    r"SECRET|PASSWORD|PASSWD|PASSPHRASE|CREDENTIAL|(API|ACCESS|PRIVATE)_?KEY|TOKENS?(_|$)"
+    r"|(^|_)(KEYS?|O?AUTH|PWD)$|(?<!BY)(?<!COM)PASS$",
+    re.IGNORECASE,
+)
+"""Variables that hold secrets: WANDB_KEY and PGPASS are such names, TOKENIZERS_PARALLELISM and GIT_AUTHOR_NAME not."""
+
+IN_PLAIN_TEXT = (
+    "expected no secrets, which would lie in plain text in what is deployed; use batch.secrets, kubernetes.secrets or"
+    " the role of the container"
+)
 
 
 def _is_no_secret(name: str) -> str:
@@ -26,14 +36,19 @@ def _is_no_secret(name: str) -> str:
     if not re.fullmatch(r"[A-Za-z_][A-Za-z0-9_]*", name):
         raise ValueError("expected the name of a variable: letters, digits and underscores")
     if SECRET_NAME.search(name):
-        raise ValueError(
-            "expected no secrets, which would lie in plain text in what is deployed; use batch.secrets,"
-            " kubernetes.secrets or the role of the container"
-        )
+        raise ValueError(IN_PLAIN_TEXT)
     return name
 
 
+def _holds_no_password(value: str) -> str:
+    """Refuses addresses with a user and a password."""
+    if re.search(r"://[^/\s]*:[^/\s]*@", value):
+        raise ValueError(IN_PLAIN_TEXT)
+    return value
+
+
 VariableName = Annotated[str, AfterValidator(_is_no_secret)]
+VariableValue = Annotated[str, AfterValidator(_holds_no_password)]
 
 
 class Machine(Form):
@@ -65,7 +80,7 @@ class Machine(Form):
     minutes_between_retries: Annotated[int, Field(ge=0)] = 2
     timeout_minutes: Annotated[float, Field(gt=0)] | None = None
     catch: bool = False
-    environment: dict[VariableName, str] = Field(default_factory=dict)
+    environment: dict[VariableName, VariableValue] = Field(default_factory=dict)
 
 
 class Batch(Form):
@@ -110,12 +125,22 @@ class Packages(Form):
     Attributes:
         manager: ``pypi`` or ``conda``.
         python: Version of Python.
-        packages: Versions by name; empty: what spore-yolo needs, in the versions that are installed here.
+        packages: Versions by name; empty: what spore-yolo needs, in the versions that are installed here, by their
+            names on PyPI.
     """
 
     manager: Literal["pypi", "conda"]
     python: str = "3.11"
     packages: dict[str, str] = Field(default_factory=dict)
+
+    @model_validator(mode="after")
+    def _are_named_for_conda(self) -> Packages:
+        if self.manager == "conda" and not self.packages:
+            raise ValueError(
+                "packages: expected names and versions for manager: conda; what is installed here has its names on"
+                " PyPI, and conda-forge calls some of it otherwise or does not have it"
+            )
+        return self
 
 
 def check_place(place: str | None, info: ValidationInfo) -> str | None:

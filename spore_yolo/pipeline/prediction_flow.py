@@ -15,9 +15,7 @@ from spore_yolo.pipeline.failing import told_in_short
 class PredictionFlow(FlowSpec):
     """Finds the spores on slides, shard by shard, and writes one result."""
 
-    config = Config(
-        "config", default="predict_pipeline.yaml", parser="spore_yolo.pipeline.configuration.parse_prediction"
-    )
+    config = Config("config", default="predict_pipeline.yaml", parser="spore_yolo.pipeline.reading.parse_prediction")
 
     @step
     def start(self) -> None:

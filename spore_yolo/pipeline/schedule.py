@@ -114,6 +114,14 @@ class Schedule(Form):
         """Whether the cron is meant in UTC."""
         return self.timezone in (None, "UTC")
 
+    def with_plain_weekdays(self) -> str:
+        """The same with days of the week as a list of numbers from 0 to 6: Argo Workflows know no 7 for Sunday.
+
+        Source: https://pkg.go.dev/github.com/robfig/cron/v3#hdr-CRON_Expression_Format
+        """
+        *others, weekday = self.cron.split()
+        return self.cron if weekday == "*" else " ".join([*others, ",".join(map(str, _weekdays(weekday)))])
+
     def eventbridge(self) -> str:
         """The same in the six fields of AWS EventBridge: one of the two kinds of day is ``?``, the year is last.
 
@@ -134,5 +142,9 @@ class Schedule(Form):
                 " Step Functions, cannot say 'either of them'"
             )
         # Numbers of weekdays begin with 1 there and with 0 here: names mean the same in both.
-        days = sorted({number % 7 for number in FIELDS[4].values(weekday)})
-        return f"{minute} {hour} ? {month} {','.join(WEEKDAYS[number] for number in days)} *"
+        return f"{minute} {hour} ? {month} {','.join(WEEKDAYS[number] for number in _weekdays(weekday))} *"
+
+
+def _weekdays(field: str) -> list[int]:
+    """The days of the week that a field stands for, Sunday as 0."""
+    return sorted({number % 7 for number in FIELDS[4].values(field)})

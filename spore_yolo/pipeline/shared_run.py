@@ -109,8 +109,7 @@ class SharedRun(UnfinishedRun):
 
     def _delete(self, which: Callable[[str], bool]) -> None:
         if self._remote_folder is not None:
-            with TemporaryDirectory(prefix="spore-yolo-") as empty:
-                self.lake.push(Path(empty), self._remote_folder, only=which, delete=True)
+            self.lake.delete(self._remote_folder, only=which)
 
     def _push(self, path: Path) -> None:
         if self._remote_folder is not None:

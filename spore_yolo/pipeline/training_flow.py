@@ -18,7 +18,7 @@ from spore_yolo.pipeline.failing import told_in_short
 class TrainingFlow(FlowSpec):
     """From labelled slides to tracked pairs of detector and classifier, one for each recipe and seed."""
 
-    config = Config("config", default="pipeline.yaml", parser="spore_yolo.pipeline.configuration.parse_training")
+    config = Config("config", default="pipeline.yaml", parser="spore_yolo.pipeline.reading.parse_training")
 
     @step
     def start(self) -> None:
@@ -140,6 +140,7 @@ def split_dataset(flow: FlowSpec) -> None:
     with _at_work(flow):
         configuration = _configuration(flow)
         flow.dataset = split(configuration, flow.loaded)
+        flow.loaded = flow.loaded.imported_as(flow.dataset["fingerprint"])
         flow.failed = None
         flow.branches = branches(configuration, flow.about["name"])
         _show("dataset", cards.dataset, configuration, flow.loaded, flow.dataset, flow.findings)
@@ -172,7 +173,8 @@ def _configuration(flow: FlowSpec) -> TrainingConfiguration:
 def _at_work(flow: FlowSpec) -> Iterator[bool]:
     """Times a step and tells in short why it fails; gives whether its branch still goes on."""
     failure = getattr(flow, "failure", None)
-    if failure is not None:
+    # Steps that catch nothing hand the failure on; what failed is the step before the first that saw it.
+    if failure is not None and getattr(flow, "failed", None) is None:
         before = TRAINING_STEPS[TRAINING_STEPS.index(current.step_name) - 1]
         flow.failed = {"step": before, "why": str(failure.exception)}
     goes_on = getattr(flow, "failed", None) is None

@@ -12,7 +12,7 @@ from metaflow import Config, card, step  # isort: skip
 class TrainingLine(TrainingFlow):
     """From labelled slides to one tracked pair of detector and classifier, step after step."""
 
-    config = Config("config", default="pipeline.yaml", parser="spore_yolo.pipeline.configuration.parse_training_line")
+    config = Config("config", default="pipeline.yaml", parser="spore_yolo.pipeline.reading.parse_training_line")
 
     @property
     def input(self) -> Any:

@@ -72,12 +72,11 @@ def train_detector(
             print(f"{folder / 'pair'}: the detector is trained already")
         else:
             try:
-                go_on = _can_go_on(folder, options)
+                begun, pushing = (folder / "run.json").exists(), now_and_then(branch.run)
+                go_on = begun and _begun_alike(folder, options)
                 if go_on:
-                    print(f"going on with {folder / 'detector' / 'weights' / 'last.pt'}")
-                force = (folder / "run.json").exists()
-                pushing = now_and_then(branch.run)
-                detector_run.train(options, folder, resume=go_on, force=force, tracking=tracking, after_epoch=pushing)
+                    print(f"going on with {folder}")
+                detector_run.train(options, folder, resume=go_on, force=begun, tracking=tracking, after_epoch=pushing)
             finally:
                 if (folder / "run.json").exists():
                     _note(folder, branch, loaded, about)
@@ -271,12 +270,6 @@ def _has_detector(folder: Path, options: DetectorOptions, dataset: Dataset) -> b
     return bool(made.get("dataset_fingerprint") == dataset.fingerprint)
 
 
-def _can_go_on(folder: Path, options: DetectorOptions) -> bool:
-    """Whether there is a checkpoint of the same training."""
-    there = (folder / "detector" / "weights" / "last.pt").exists() and (folder / "training.json").exists()
-    return there and _begun_alike(folder, options)
-
-
 def _begun_alike(folder: Path, options: DetectorOptions) -> bool:
     """Whether a run was begun with these options; where things lie may differ from machine to machine."""
     from spore_yolo.experiments.detector_run import read_options
@@ -304,8 +297,7 @@ def _has_classifier(manifest: PairManifest, options: ClassifierOptions) -> bool:
 def _note(folder: Path, branch: Branch, loaded: Loaded, about: Mapping[str, Any]) -> None:
     """Says in the run's folder which flow made it, with which options, and which files it saw."""
     versions = {part: json.loads(text) for part, text in loaded.versions.items()}
-    addresses = {"images": loaded.images, "labels": loaded.labels}
-    content = {part: {"address": addresses[part], **versions[part]} for part in versions}
+    content = {part: {"address": loaded.addresses[part], **versions[part]} for part in versions}
     write_text(folder / VERSIONS, json.dumps(content, indent=1) + "\n")
     made_by = {"recipe": branch.recipe, "seed": branch.seed, **about}
     write_text(folder / ABOUT, json.dumps(made_by, indent=1) + "\n")

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import os
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from spore_yolo.experiments.tracking import NO_TRACKING, Tracking, TrackingSettings
+from spore_yolo.experiments.tracking import NO_TRACKING, Part, Tracking, TrackingSettings
 from spore_yolo.files.lake import is_remote
 from spore_yolo.pipeline.beginning import Branch
 from spore_yolo.pipeline.configuration import TrainingConfiguration
@@ -19,19 +20,26 @@ MINUTES_BETWEEN = 5.0
 
 
 class FlowTracking(Tracking):
-    """Tracks a run, and says of it which flow it belongs to.
+    """Tracks a branch's run, and says of it which flow it belongs to.
 
     Args:
-        run_folder: The run's folder.
+        run_folder: The run's folder on this machine.
         settings: The stores.
-        parameters, tags: What is true of the run as a whole.
+        branch: The branch.
+        tags: Names to find the run by.
     """
 
-    def __init__(
-        self, run_folder: Path, settings: TrackingSettings, parameters: Mapping[str, Any], tags: Mapping[str, str]
-    ) -> None:
+    def __init__(self, run_folder: Path, settings: TrackingSettings, branch: Branch, tags: Mapping[str, str]) -> None:
         super().__init__(run_folder, settings, run_folder.name)
-        self._parameters, self._tags = parameters, tags
+        self._branch, self._tags = branch, tags
+        self._parameters = {"recipe": branch.recipe, "seed": branch.seed}
+
+    @contextmanager
+    def part(self, name: str, label: str = "", resume: bool = False) -> Iterator[Part]:
+        """A part of the run; its journal goes to the data lake as it begins, for a machine that takes over here."""
+        with super().part(name, label, resume) as part:
+            kept_on_the_way(self._branch.run)
+            yield part
 
     def describe(self, parameters: Mapping[str, Any], tags: Mapping[str, str] | None = None) -> None:
         """Adds recipe, seed and flow to what is said of the run."""
@@ -81,4 +89,4 @@ def tracking_of(
             settings = settings.model_copy(update={"mlflow_uri": f"sqlite:///{place / 'mlflow.db'}"})
         else:
             settings = settings.model_copy(update={"stores": tuple(s for s in settings.stores if s != "mlflow")})
-    return FlowTracking(folder, settings, {"recipe": branch.recipe, "seed": branch.seed}, about)
+    return FlowTracking(folder, settings, branch, about)

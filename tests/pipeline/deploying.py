@@ -28,28 +28,27 @@ TRAINING: dict[str, dict[str, Any]] = {
     "load": DEFAULT,
     "check": DEFAULT,
     "split": DEFAULT,
-    "train_detector": {"cpu": 8, "gb": 32, "gpu": 1, "minutes": 1440, "retries": 2, "shm": 8, "catch": True},
+    "train_detector": {"cpu": 8, "gb": 32, "gpu": 1, "minutes": 1440, "retries": 2, "shm": 8},
     "mine_crops": {
         "cpu": 6,
         "gb": 16,
         "minutes": 480,
         "retries": 2,
         "variables": {"OMP_NUM_THREADS": "6"},
-        "catch": True,
     },
-    "train_classifier": {"cpu": 4, "gb": 16, "gpu": 1, "minutes": 480, "retries": 2, "shm": 8, "catch": True},
-    "calibrate": {"cpu": 4, "gb": 8, "minutes": 120, "retries": 2, "catch": True},
-    "evaluate": {"cpu": 4, "gb": 8, "minutes": 120, "retries": 2, "catch": True},
+    "train_classifier": {"cpu": 4, "gb": 16, "gpu": 1, "minutes": 480, "retries": 2, "shm": 8},
+    "calibrate": {"cpu": 4, "gb": 8, "minutes": 120, "retries": 2},
+    "evaluate": {"cpu": 4, "gb": 8, "minutes": 120, "retries": 2},
     "join": DEFAULT,
     "end": DEFAULT,
 }
-"""What deploy/pipeline-*.yaml say."""
+"""What deploy/pipeline-*.yaml say; `catch` has no say where there is one branch."""
 
 PREDICTION: dict[str, dict[str, Any]] = {
-    "start": {"cpu": 1, "gb": 4, "minutes": 60, "retries": 1},
+    "start": {"cpu": 8, "gb": 16, "minutes": 60, "retries": 1},
     "predict_shard": {"cpu": 8, "gb": 16, "minutes": 720, "retries": 3, "catch": True},
-    "join": {"cpu": 1, "gb": 4, "minutes": 60, "retries": 1},
-    "end": {"cpu": 1, "gb": 4, "minutes": 60, "retries": 1},
+    "join": {"cpu": 2, "gb": 8, "minutes": 240, "retries": 1},
+    "end": {"cpu": 2, "gb": 8, "minutes": 60, "retries": 1},
 }
 """What deploy/predict-*.yaml say."""
 

@@ -3,7 +3,7 @@ from __future__ import annotations
 import pytest
 
 from spore_yolo.pipeline.configuration import PredictionConfiguration
-from spore_yolo.pipeline.engines import engine_of, problems_of_command
+from spore_yolo.pipeline.engines import engine_of, problems_of_command, resumes
 
 PLACES = {"pair": "s3://lake/pair", "slides": "s3://lake/slides", "output": "s3://lake/out"}
 
@@ -77,6 +77,32 @@ def test_argo_runs_a_flow_in_metaflow_s_namespace() -> None:
     assert "set METAFLOW_KUBERNETES_NAMESPACE=spores" in problem
     assert problems_of_command(other, words, "s3", "spores") == []
     assert problems_of_command(other, ["flow.py", "run"], "s3", "default") == []
+
+
+def test_packages_need_an_environment_that_metaflow_makes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Metaflow's own message names neither the key nor the place of the option."""
+    asked = configured("local", packages={"manager": "pypi"})
+    [problem] = problems_of_command(asked, ["flow.py", "run"], "local")
+    assert "packages: manager: pypi: expected --environment=pypi before the command" in problem
+    for words in ("flow.py --environment=pypi run", "flow.py --quiet --environment conda step start"):
+        assert problems_of_command(asked, words.split(), "local") == []
+    assert problems_of_command(asked, ["flow.py", "run"], "local", environment="conda") == []
+    monkeypatch.setenv("METAFLOW_ENVIRONMENT", "pypi")
+    assert problems_of_command(asked, ["flow.py", "run"], "local") == []
+
+
+@pytest.mark.parametrize(
+    ("words", "does"),
+    [
+        ("flow.py resume", True),
+        ("flow.py --datastore s3 resume --origin-run-id 1", True),
+        ("flow.py run --tag resume", False),
+        ("flow.py argo-workflows create", False),
+        ("flow.py", False),
+    ],
+)
+def test_a_command_that_goes_on_is_known(words: str, does: bool) -> None:
+    assert resumes(words.split()) is does
 
 
 def test_everything_that_airflow_would_not_get_is_named() -> None:

@@ -75,6 +75,42 @@ def test_a_secret_does_not_belong_into_what_is_deployed() -> None:
     assert "OMP_NUM_THREADS" not in found
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("WANDB_API_KEY", "WANDB_KEY", "KEY", "AWS_ACCESS_KEY_ID", "SSH_PRIVATE_KEY", "apikey", "AWS_SECRET"),
+        *("PGPASS", "PGPASSWORD", "DB_PASS", "MYSQL_PWD", "KEY_PASSPHRASE", "AUTH", "REGISTRY_AUTH", "GITHUB_OAUTH"),
+        *("HF_TOKEN", "AWS_SESSION_TOKEN", "TOKEN_OF_MINE", "GOOGLE_APPLICATION_CREDENTIALS"),
+    ],
+)
+def test_a_variable_that_sounds_like_a_secret_is_refused(name: str) -> None:
+    assert "expected no secrets" in problems(machines={"work": {"environment": {name: "hidden-4711"}}})
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("TOKENIZERS_PARALLELISM", "GIT_AUTHOR_NAME", "SSH_AUTH_SOCK", "KEYBOARD", "MONKEY", "PASSES", "COMPASS"),
+        *("PROXY_BYPASS", "OMP_NUM_THREADS", "MLFLOW_TRACKING_URI", "AWS_DEFAULT_REGION", "PATH"),
+    ],
+)
+def test_a_harmless_variable_is_taken(name: str) -> None:
+    assert configured(machines={"work": {"environment": {name: "1"}}})
+
+
+def test_a_password_in_the_value_of_a_variable_is_refused_and_not_told() -> None:
+    variables = {"MLFLOW_TRACKING_URI": "https://me:hidden-4711@mlflow.example.org", "PLACE": "s3://bucket/a:b@c"}
+    found = problems(machines={"work": {"environment": variables}})
+    assert "machines.work.environment.MLFLOW_TRACKING_URI: Value error, expected no secrets" in found
+    assert "PLACE" not in found and "hidden-4711" not in found
+
+
+def test_conda_wants_its_own_names_of_packages() -> None:
+    assert "packages: expected names and versions for manager: conda" in problems(packages={"manager": "conda"})
+    assert configured(packages={"manager": "conda", "packages": {"pytorch": "2.5"}}).packages is not None
+    assert configured(packages={"manager": "pypi"}).packages is not None
+
+
 @pytest.mark.parametrize("compute", ["batch", "kubernetes"])
 def test_other_machines_must_see_every_place(compute: str) -> None:
     assert "results: Value error, expected an s3:// address" in problems(compute=compute, results="results")

@@ -6,7 +6,8 @@ import pytest
 
 from spore_yolo.files.errors import InputProblems
 from spore_yolo.inference.backends import BACKENDS
-from spore_yolo.pipeline.configuration import PREDICTION_FILE, PredictionConfiguration, read_configuration
+from spore_yolo.pipeline.configuration import PREDICTION_FILE, PredictionConfiguration
+from spore_yolo.pipeline.reading import read_configuration
 
 ROOT = Path(__file__).parents[2]
 LEAST = "name: farm\npair: runs/farm\nslides: slides\noutput: found\n"

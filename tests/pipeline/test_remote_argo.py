@@ -8,16 +8,20 @@ from typing import Any
 
 import pytest
 
+from spore_yolo.files.provenance import COMMIT, code_commit
 from tests.pipeline.deploying import DEPLOY, FLOWS, SECRET, TRAINING, Account, argo, flow, retries
 from tests.pipeline.kubernetes_server import open_cluster
 
 IMAGE = "registry.example.org/spore-yolo:0.1.0"
-DISKS = {"train_detector": 100, "mine_crops": 100, "predict_shard": 100}
+DISKS = {
+    "pipeline": {"train_detector": 100, "mine_crops": 100},
+    "predict": {"start": 100, "predict_shard": 100, "join": 100},
+}
 OTHER_DISKS = {"pipeline": 50, "predict": 20}
 PAUSES = {"pipeline": "5m", "predict": "2m"}
 SCHEDULES = {
     "pipeline": {"schedule": "0 0 * * *", "tz": "Europe/Zurich"},
-    "predict": {"schedule": "0 2 * * 1-5", "tz": ""},
+    "predict": {"schedule": "0 2 * * 1,2,3,4,5", "tz": ""},
 }
 
 
@@ -38,7 +42,7 @@ def test_every_step_is_as_configured(
         assert container["resources"]["requests"] == {
             "cpu": str(want["cpu"]),
             "memory": f"{1024 * want['gb']}M",
-            "ephemeral-storage": f"{1024 * DISKS.get(step, OTHER_DISKS[name])}M",
+            "ephemeral-storage": f"{1024 * DISKS[name].get(step, OTHER_DISKS[name])}M",
         }
         assert container["resources"]["limits"] == ({"nvidia.com/gpu": "1"} if want.get("gpu") else {})
         assert pod["activeDeadlineSeconds"] == 60 * want["minutes"]
@@ -51,6 +55,7 @@ def test_every_step_is_as_configured(
         assert [source["secretRef"]["name"] for source in container["envFrom"]] == ["spore-yolo"]
         variables = {variable["name"]: variable["value"] for variable in container["env"]}
         assert variables.get("OMP_NUM_THREADS") == want.get("variables", {}).get("OMP_NUM_THREADS")
+        assert variables.get(COMMIT) == code_commit()
         [shared] = [volume["emptyDir"] for volume in pod["volumes"] if volume["name"] == "dhsm"]
         assert shared.get("sizeLimit") == (f"{1024 * want['shm']}Mi" if "shm" in want else None)
         taints = [taint["key"] for taint in pod["tolerations"] or []]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from spore_yolo.files.provenance import COMMIT, code_commit
 from tests.pipeline.deploying import DEPLOY, FLOWS, SECRET, Account, flow, retries, step_functions, tasks_of
 
 IMAGE = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/spore-yolo:0.1.0"
@@ -37,6 +38,7 @@ def test_every_step_is_as_configured(
         assert container["linuxParameters"].get("sharedMemorySize") == (1024 * want["shm"] if "shm" in want else None)
         variables = {one["Name"]: one.get("Value") for one in job["ContainerOverrides"]["Environment"]}
         assert variables.get("OMP_NUM_THREADS") == want.get("variables", {}).get("OMP_NUM_THREADS")
+        assert variables.get(COMMIT) == code_commit()
         assert SECRET not in json.dumps([tasks[step], kind], default=str)
     events = account.client("events")
     rule = events.describe_rule(Name=deployed)

@@ -29,6 +29,22 @@ def test_cron_is_written_as_eventbridge_reads_it(cron: str, eventbridge: str) ->
     assert Schedule(cron=cron).eventbridge() == eventbridge
 
 
+@pytest.mark.parametrize(
+    ("cron", "plain"),
+    [
+        ("0 0 * * *", "0 0 * * *"),
+        ("0 2 * * 7", "0 2 * * 0"),  # robfig/cron, of which Argo is made, has no 7 and would never start
+        ("0 2 * * 5-7", "0 2 * * 0,5,6"),
+        ("0 2 * * sat,7", "0 2 * * 0,6"),
+        ("0 2 * * mon-fri", "0 2 * * 1,2,3,4,5"),
+        ("0 2 * * 0-7", "0 2 * * 0,1,2,3,4,5,6"),
+        ("*/5 2 1 jan */2", "*/5 2 1 jan 0,2,4,6"),
+    ],
+)
+def test_days_of_the_week_go_from_0_to_6(cron: str, plain: str) -> None:
+    assert Schedule(cron=cron).with_plain_weekdays() == plain
+
+
 def test_a_day_of_the_month_and_one_of_the_week_cannot_be_said_to_eventbridge() -> None:
     schedule = Schedule(cron="0 0 1 * 1")  # cron: on the first, and on every Monday
     with pytest.raises(ValueError, match="found both"):

@@ -92,6 +92,26 @@ def test_equal_slides_are_an_error_of_the_dataset_that_only_allow_passes(drawn: 
     assert next(row["counts"] for row in report["findings"] if row["code"] == "SPR006")["warning"] == 1
 
 
+@pytest.mark.parametrize("part", ["images", "labels", "groups", "classes", "split"])
+def test_what_changed_since_the_load_belongs_to_no_step(drawn: Drawn, tmp_path: Path, part: str) -> None:
+    names = sorted(path.name for path in drawn.folder.iterdir())
+    tables = {"group_by": "groups.csv", "classes": "classes.yaml", "split": "split.csv"}
+    splits = ["train", "val", "test", *["train"] * len(names)]
+    Path("groups.csv").write_text("image,group\n" + "".join(f"{name},{name}\n" for name in names))
+    Path("classes.yaml").write_text("rename: {rust: rust}\n")
+    Path("split.csv").write_text("group,split\n" + "".join(f"{a},{b}\n" for a, b in zip(names, splits, strict=False)))
+    configured = configuration(drawn, data=data_of(drawn, **tables))
+    loaded = load(configured)
+    assert set(loaded.versions) == {"images", "labels", "groups", "classes", "split"}
+    split(configured, loaded)
+    changed = {"images": drawn.folder / "slide_3.png", "labels": drawn.labels}.get(part) or tmp_path / loaded.addresses[
+        part
+    ]
+    changed.write_bytes(changed.read_bytes() + b"\n")
+    with pytest.raises(SporeYoloError, match=rf"found files that were changed.*{changed.name}.*start a new run"):
+        split(configured, loaded)
+
+
 def test_groups_keep_their_split_when_slides_are_added(drawn: Drawn, tmp_path: Path) -> None:
     configured = configuration(drawn)
     split(configured, load(configured))

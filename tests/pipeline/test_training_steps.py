@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +67,45 @@ def test_a_training_that_broke_off_goes_on_from_its_checkpoint(
         run_branch(toy_flow)
     run_branch(toy_flow)
     assert detector_trainings.resumed == [False, True]
+
+
+def test_a_machine_that_dies_before_the_first_epoch_leaves_no_second_run_behind(
+    toy_flow: ToyFlow, drawn: Any, detector_trainings: DetectorTrainings, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from spore_yolo.experiments import detector_run
+    from spore_yolo.experiments.tracking.journal import Journal
+
+    flow = replace(toy_flow, configuration=configuration(drawn, tracking={"stores": []}))
+    run, died = Path(flow.branch.run), Path("died")
+    train = detector_run.train_detector
+
+    def dies(settings: Any, tiles: Any, folder: Path, *_: Any) -> Any:
+        shutil.copytree(folder, died)  # nobody tidies up after a machine that is gone
+        raise SporeYoloError("the power went")
+
+    monkeypatch.setattr(detector_run, "train_detector", dies)
+    with pytest.raises(SporeYoloError, match="the power went"):
+        run_branch(flow)
+    assert not run.exists()
+    died.rename(run)
+    monkeypatch.setattr(detector_run, "train_detector", train)
+    run_branch(flow)
+    events = Journal(run).read()
+    assert [event.kind for event in events].count("begin") == 1
+    starts = [event for event in events if event.kind == "start" and event.part == "detector"]
+    assert [event.payload["again"] for event in starts] == [None, starts[0].number]
+    assert detector_trainings.resumed == [False]
+
+
+def test_a_dataset_that_another_run_imported_anew_stops_the_branch(toy_flow: ToyFlow, drawn: Any) -> None:
+    steps.train_detector(toy_flow.configuration, toy_flow.branch, toy_flow.loaded, toy_flow.about)
+    with drawn.labels.open("a") as stream:
+        stream.write("slide_1.png,5,5,25,25,rust\n")
+    begun(configuration(drawn), "2")
+    for step in (steps.mine_crops, steps.train_classifier, steps.calibrate, steps.evaluate):
+        asked = configuration(drawn, calibration={"recall": 0.2, "confidence": 0.3})
+        with pytest.raises(SporeYoloError, match="another run imported it anew since"):
+            step(asked, toy_flow.branch, toy_flow.loaded)
 
 
 def test_a_recipe_that_changed_meanwhile_is_trained_anew(

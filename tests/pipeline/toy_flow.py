@@ -98,7 +98,9 @@ class ToyFlow:
 def begun(configured: TrainingConfiguration, run_id: str = "1") -> ToyFlow:
     about = begin(configured, run_id)
     loaded = load(configured)
-    return ToyFlow(configured, about, loaded, split(configured, loaded), branches(configured, about["name"]))
+    dataset = split(configured, loaded)
+    loaded = loaded.imported_as(dataset["fingerprint"])
+    return ToyFlow(configured, about, loaded, dataset, branches(configured, about["name"]))
 
 
 @pytest.fixture

@@ -75,6 +75,7 @@ def write_flow(folder: Path, **changes: Any) -> None:
         "recipes": {"quick": {"detector": DETECTOR, "classifier": CLASSIFIER}},
         "seeds": [SEED],
         "calibration": None,
+        "tracking": {"stores": ["mlflow"]},
     }
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "pipeline.yaml").write_text(yaml.safe_dump({**configuration, **changes}))
