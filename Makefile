@@ -35,13 +35,16 @@ mlflow: $(STAMP)
 	MLFLOW_DISABLE_TELEMETRY=true MLFLOW_SERVER_ENABLE_JOB_EXECUTION=false \
 		$(BIN)/mlflow ui --backend-store-uri sqlite:///$(RUNS)/mlflow.db --host 127.0.0.1 --port $(PORT) --workers 1
 
-# One process a core; a file's tests stay together, since they share what is costly to make. A test that wants more memory
-# than there is fails by itself (where the shell can say so), and does not take the others down.
+# One process a core, whose threads do not spin while they wait for each other; a file's tests stay together, since they share
+# what is costly to make.
+PYTEST = OMP_WAIT_POLICY=PASSIVE $(BIN)/python -m pytest --numprocesses auto --dist loadfile --max-worker-restart 0
+
+# A test that wants more memory than there is fails by itself (where the shell can say so), and does not take the others down.
 test: static-checks
-	ulimit -v 18000000 2>/dev/null; $(BIN)/python -m pytest -m "not slow" --numprocesses auto --dist loadfile --max-worker-restart 0
+	ulimit -v 18000000 2>/dev/null; $(PYTEST) -m "not slow"
 
 test-slow: $(STAMP)
-	$(BIN)/python -m pytest -m slow
+	$(PYTEST) -m slow
 
 format: $(STAMP)
 	$(BIN)/ruff format .
