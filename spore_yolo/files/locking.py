@@ -5,9 +5,9 @@ from __future__ import annotations
 import importlib
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 
 def _module() -> Any:
@@ -30,9 +30,8 @@ def locked(path: Path, wait: bool = True) -> Iterator[bool]:
         Whether the lock is held; ``False`` only without ``wait``, when another holds it.
     """
     fcntl = _module()
-    path.parent.mkdir(parents=True, exist_ok=True)
     while True:
-        with path.open("ab") as stream:
+        with _opened(path) as stream:
             if fcntl is not None:
                 try:
                     fcntl.flock(stream, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
@@ -43,6 +42,14 @@ def locked(path: Path, wait: bool = True) -> Iterator[bool]:
                     continue  # whoever held it removed the file: others lock the new one
             yield True
             return
+
+
+def _opened(path: Path) -> BinaryIO:
+    """The file, made with its folder if they are missing; whoever held the lock may remove both at any moment."""
+    while True:
+        with suppress(FileNotFoundError):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            return path.open("ab")
 
 
 def _is_still(path: Path, opened: int) -> bool:

@@ -124,6 +124,7 @@ def test_a_backend_that_finds_less_is_refused(imported: Run, pair: Path, worse: 
     assert not read_manifest(pair).backends["openvino"].verified[0].holds
 
 
+@pytest.mark.slow
 def test_verifying_again_adds_a_record(imported: Run, pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     arguments = ["export-model", "--pair", pair, "--backend", "openvino", "--dataset", "toy"]
     assert imported(*arguments)[0] == 0
@@ -146,6 +147,7 @@ def test_there_is_nothing_to_verify_again(imported: Run, pair: Path) -> None:
     assert "the pair has no openvino, it has torch; export it: spore-yolo export-model" in err
 
 
+@pytest.mark.slow
 def test_a_damaged_file_is_not_verified(imported: Run, pair: Path) -> None:
     arguments = ["export-model", "--pair", pair, "--backend", "openvino", "--dataset", "toy"]
     assert imported(*arguments)[0] == 0

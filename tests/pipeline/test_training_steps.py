@@ -17,6 +17,11 @@ from tests.lake_server import Bucket
 from tests.pipeline.toy_flow import DETECTOR, DetectorTrainings, ToyFlow, begun, configuration, run_branch
 
 
+def train(flow: ToyFlow) -> None:
+    """The first step of a branch alone."""
+    steps.train_detector(flow.configuration, flow.branch, flow.loaded, flow.about)
+
+
 def metrics_of(run: Path) -> dict[str, Any]:
     """What was measured, but for the hashes of stand-ins and when they were made."""
     metrics = json.loads((run / "evaluation" / "toy-test" / "metrics.json").read_text())
@@ -64,8 +69,8 @@ def test_a_training_that_broke_off_goes_on_from_its_checkpoint(
 ) -> None:
     detector_trainings.dies = SporeYoloError("the power went")
     with pytest.raises(SporeYoloError, match="the power went"):
-        run_branch(toy_flow)
-    run_branch(toy_flow)
+        train(toy_flow)
+    train(toy_flow)
     assert detector_trainings.resumed == [False, True]
 
 
@@ -77,7 +82,7 @@ def test_a_machine_that_dies_before_the_first_epoch_leaves_no_second_run_behind(
 
     flow = replace(toy_flow, configuration=configuration(drawn, tracking={"stores": []}))
     run, died = Path(flow.branch.run), Path("died")
-    train = detector_run.train_detector
+    real = detector_run.train_detector
 
     def dies(settings: Any, tiles: Any, folder: Path, *_: Any) -> Any:
         shutil.copytree(folder, died)  # nobody tidies up after a machine that is gone
@@ -85,11 +90,11 @@ def test_a_machine_that_dies_before_the_first_epoch_leaves_no_second_run_behind(
 
     monkeypatch.setattr(detector_run, "train_detector", dies)
     with pytest.raises(SporeYoloError, match="the power went"):
-        run_branch(flow)
+        train(flow)
     assert not run.exists()
     died.rename(run)
-    monkeypatch.setattr(detector_run, "train_detector", train)
-    run_branch(flow)
+    monkeypatch.setattr(detector_run, "train_detector", real)
+    train(flow)
     events = Journal(run).read()
     assert [event.kind for event in events].count("begin") == 1
     starts = [event for event in events if event.kind == "start" and event.part == "detector"]
@@ -98,7 +103,7 @@ def test_a_machine_that_dies_before_the_first_epoch_leaves_no_second_run_behind(
 
 
 def test_a_dataset_that_another_run_imported_anew_stops_the_branch(toy_flow: ToyFlow, drawn: Any) -> None:
-    steps.train_detector(toy_flow.configuration, toy_flow.branch, toy_flow.loaded, toy_flow.about)
+    train(toy_flow)
     with drawn.labels.open("a") as stream:
         stream.write("slide_1.png,5,5,25,25,rust\n")
     begun(configuration(drawn), "2")
@@ -111,14 +116,17 @@ def test_a_dataset_that_another_run_imported_anew_stops_the_branch(toy_flow: Toy
 def test_a_recipe_that_changed_meanwhile_is_trained_anew(
     toy_flow: ToyFlow, drawn: Any, detector_trainings: DetectorTrainings
 ) -> None:
-    run_branch(toy_flow)
-    changed = configuration(drawn, recipes={"quick": {"detector": {**DETECTOR, "epochs": 4}}})
-    steps.train_detector(changed, toy_flow.branch, toy_flow.loaded, toy_flow.about)
+    train(toy_flow)
+    train(
+        replace(
+            toy_flow, configuration=configuration(drawn, recipes={"quick": {"detector": {**DETECTOR, "epochs": 4}}})
+        )
+    )
     assert detector_trainings.resumed == [False, False]
 
 
 def test_a_run_says_which_flow_made_it_and_which_files_it_saw(toy_flow: ToyFlow, drawn: Any, tmp_path: Path) -> None:
-    run_branch(toy_flow)
+    train(toy_flow)
     run = tmp_path / "runs" / "toy-1"
     about = json.loads((run / "pipeline.json").read_text())
     assert (about["name"], about["recipe"], about["seed"]) == ("toy-1", "quick", 0)
@@ -127,19 +135,17 @@ def test_a_run_says_which_flow_made_it_and_which_files_it_saw(toy_flow: ToyFlow,
     assert versions["labels"]["version"] == toy_flow.loaded.version("labels")
 
 
-def test_nothing_to_promise_is_an_outcome_and_no_failure(toy_flow: ToyFlow, drawn: Any) -> None:
+def test_nothing_to_promise_is_an_outcome_and_a_promise_that_can_be_kept_is_stored_with_the_pair(
+    toy_flow: ToyFlow, drawn: Any, tmp_path: Path
+) -> None:
+    from spore_yolo.inference.manifest import read_manifest
+
     gave = run_branch(toy_flow)
     assert gave["calibration"]["promise"] is None
     assert "groups" in gave["calibration"]["why"]
     asked_nothing = configuration(drawn, calibration=None)
     skipped = steps.calibrate(asked_nothing, toy_flow.branch, toy_flow.loaded)
     assert skipped["promise"] is None and "calibration: null" in skipped["why"]
-
-
-def test_a_promise_that_can_be_kept_is_stored_with_the_pair(toy_flow: ToyFlow, drawn: Any, tmp_path: Path) -> None:
-    from spore_yolo.inference.manifest import read_manifest
-
-    run_branch(toy_flow)
     modest = configuration(drawn, calibration={"recall": 0.2, "confidence": 0.3})
     for _ in range(2):  # a step that is run again replaces it
         gave = steps.calibrate(modest, toy_flow.branch, toy_flow.loaded)
@@ -175,6 +181,7 @@ def test_on_s3_the_figures_are_the_same_and_nothing_temporary_goes_there(
     assert not [key for key in keys if "/tiles/" in key or "/crops/" in key]
 
 
+@pytest.mark.slow
 def test_on_s3_a_machine_that_is_gone_leaves_its_checkpoint_to_the_next(
     toy_flow: ToyFlow,
     drawn: Any,
@@ -203,11 +210,12 @@ def test_a_checkpoint_is_on_s3_while_the_training_goes_on(
     flow = begun(configuration(drawn, runs=f"{s3.address}/runs"), "4")
     detector_trainings.dies = SporeYoloError("gone")
     with pytest.raises(SporeYoloError, match="gone"):
-        run_branch(flow)
+        train(flow)
     there = s3.etags()
     assert {"runs/toy-4/detector/weights/last.pt", "runs/toy-4/training.json", "runs/toy-4/run.json"} <= set(there)
 
 
+@pytest.mark.slow
 def test_two_branches_of_one_dataset_do_not_get_in_each_others_way(
     toy_flow: ToyFlow, drawn: Any, tmp_path: Path
 ) -> None:

@@ -171,6 +171,7 @@ def test_both_stores_at_once_and_one_of_them_later(runs: Path, picture: Path, pa
     assert set(offline_runs(runs / "toy")) == {"detector", "evaluation"}
 
 
+@pytest.mark.slow
 def test_an_unreachable_server_costs_bounded_time_and_loses_nothing(
     tmp_path: Path, picture: Path, pair: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
