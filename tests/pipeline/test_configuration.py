@@ -57,19 +57,24 @@ def test_all_errors_of_a_file_are_told_at_once_each_with_its_line() -> None:
     assert "hidden-4711" not in str(error)
 
 
-@pytest.mark.parametrize("words", [["run"], ["--config", "config", "other.yaml", "run"], ["show"]])
-def test_the_real_program_lists_all_errors_and_ends_with_exit_code_2(words: list[str], tmp_path: Path) -> None:
-    name = "other.yaml" if "other.yaml" in words else "pipeline.yaml"
-    (tmp_path / name).write_text(FIVE_ERRORS)
-    done = subprocess.run(
-        [sys.executable, str(ROOT / "scripts" / "pipeline.py"), *words],
-        cwd=tmp_path,
+def program(script: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Runs a flow's script as a user does."""
+    return subprocess.run(
+        [sys.executable, str(ROOT / "scripts" / script), *words],
+        cwd=cwd,
         env={**os.environ, "METAFLOW_USER": "tester"},
         capture_output=True,
         text=True,
         timeout=120,
         check=False,
     )
+
+
+@pytest.mark.parametrize("words", [["run"], ["--config", "config", "other.yaml", "run"], ["show"]])
+def test_the_real_program_lists_all_errors_and_ends_with_exit_code_2(words: list[str], tmp_path: Path) -> None:
+    name = "other.yaml" if "other.yaml" in words else "pipeline.yaml"
+    (tmp_path / name).write_text(FIVE_ERRORS)
+    done = program("pipeline.py", *words, cwd=tmp_path)
     assert done.returncode == 2
     for line, message in LINES.items():
         assert f"{name}:{line}: {message}" in done.stderr
@@ -90,15 +95,7 @@ def test_a_command_that_goes_on_does_not_look_at_the_file(monkeypatch: pytest.Mo
 @pytest.mark.slow  # two processes, each with a task
 def test_the_real_program_goes_on_where_the_file_is_wrong_by_now(tmp_path: Path) -> None:
     def start(command: str) -> str:
-        done = subprocess.run(
-            [sys.executable, str(ROOT / "scripts" / "predict_pipeline.py"), "--no-pylint", command],
-            cwd=tmp_path,
-            env={**os.environ, "METAFLOW_USER": "tester"},
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = program("predict_pipeline.py", "--no-pylint", command, cwd=tmp_path)
         assert done.returncode == 1, done.stdout + done.stderr
         return done.stdout + done.stderr
 
