@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -72,9 +71,10 @@ def test_a_full_disk_is_told_and_the_flow_goes_on_where_it_was(
     assert "the disk is full; make room" in log
     assert "Traceback" not in log
     subprocess.run(["mount", "-o", "remount,size=300m", str(small_disk)], check=True)
-    done = run_flow(tmp_path, untrained_checkpoint, "resume", "--origin-run-id", (tmp_path / "id").read_text())
+    number = (tmp_path / "id").read_text()
+    done = run_flow(tmp_path, untrained_checkpoint, "resume", "--origin-run-id", number)
     log = done.stdout + done.stderr
     assert done.returncode == 0, log
-    assert re.search(r"split/\d+\] Cloning", log)
+    assert f"Cloning previously run task {number}/split/" in log
     [run] = (small_disk / "runs").glob("toy-*")
     assert (run / "pair" / "classifier.pt").exists() and (run / "evaluation/toy-test/metrics.json").exists()
