@@ -90,7 +90,8 @@ def label_paths(images: Sequence[str], suffix: str, without: str = "") -> list[P
 def _parts(image: str, without: str) -> tuple[str, ...]:
     """The folders and the name of an image, none of which leads outside."""
     path = PureWindowsPath(image) if "\\" in image else PurePosixPath(image)
-    named = [part for part in path.relative_to(path.anchor).parts if part not in ("..", ".")]
+    # The first part of an absolute path is its anchor, such as / or a drive.
+    named = [part for part in path.parts[bool(path.anchor) :] if part not in ("..", ".")]
     safe = [re.sub(r"[\x00-\x1f\x7f\ud800-\udfff/\\]", "_", part) for part in named]
     *folders, name = safe or ["_"]
     return (*(_short(folder, "") for folder in folders if folder != without), name)

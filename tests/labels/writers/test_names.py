@@ -3,7 +3,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath, PureWindowsPath
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from spore_yolo.labels.writers.names import label_paths, safe_names, unique_names
@@ -86,6 +86,7 @@ def test_label_paths(images: list[str], paths: list[str]) -> None:
     assert [path.as_posix() for path in label_paths(images, ".txt", without="images")] == paths
 
 
+@example(["\\\\:\\"])
 @given(st.lists(st.text(alphabet="ab./\\:C \x00é", max_size=9), max_size=8))
 def test_label_paths_are_as_many_files_in_the_folder(images: list[str]) -> None:
     paths = label_paths(images, ".txt")
