@@ -109,6 +109,7 @@ def test_8_bits_say_what_they_were_calibrated_on(imported: Run, pair: Path) -> N
     assert not (pair / "detector.onnx").exists()
 
 
+@pytest.mark.slow
 def test_a_backend_that_finds_less_is_refused(imported: Run, pair: Path, worse: None) -> None:
     before = files_of(pair)
     arguments = ["export-model", "--pair", pair, "--backend", "openvino", "--dataset", "toy"]

@@ -292,6 +292,7 @@ def test_a_dataset_on_disk_may_have_its_images_in_the_lake(
     assert (mirror_root() / s3.name / "lake" / "slides" / "slide_0.png").exists()
 
 
+@pytest.mark.slow
 def test_a_classifier_is_trained_in_the_lake_with_the_dataset_that_its_run_names(
     spore_yolo: Run,
     s3: Bucket,

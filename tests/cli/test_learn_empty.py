@@ -144,6 +144,7 @@ def test_labels_on_bare_ground_are_shown_and_nothing_is_stored(
     assert (spot_pair / "pair.yaml").read_bytes() == before
 
 
+@pytest.mark.slow
 def test_slides_without_an_empty_tile_get_a_note(spore_yolo: Run, spot_pair: Path, tmp_path: Path, drawn: Any) -> None:
     content = yaml.safe_load((spot_pair / "pair.yaml").read_text())
     content["detector"]["tile_size"] = 320

@@ -313,6 +313,7 @@ def test_the_same_from_and_to_the_data_lake(
         steps.start(configuration)
 
 
+@pytest.mark.slow
 def test_a_server_that_goes_away_fails_the_shard_and_not_its_slides(
     s3: Bucket, spot_pair: Path, drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -41,6 +41,7 @@ def test_another_version_than_the_one_asked_for_stops_the_flow(drawn: Drawn) -> 
         load(configuration(drawn, data=data_of(drawn, version=version)))
 
 
+@pytest.mark.slow
 def test_the_sample_is_drawn_once_and_imported_as_its_own_advice_says(drawn: Drawn, tmp_path: Path) -> None:
     configured = configuration(drawn, data={"sample": {"fields": 12, "seed": 1}})
     loaded = load(configured)
