@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Generator, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -41,8 +41,8 @@ class Band:
         ]
 
 
-def read_bands(slide: Slide, grid: TileGrid, reach: int) -> Generator[Band, None, None]:
-    """Reads a slide from top to bottom, panel by panel; a thread reads the next band while this one is worked on.
+def read_bands(slide: Slide, grid: TileGrid, reach: int, pool: ThreadPoolExecutor) -> Generator[Band, None, None]:
+    """Reads a slide from top to bottom, panel by panel; the next band is read while this one is worked on.
 
     Whoever stops early has to close the generator before the slide: that waits for the read that is under way.
 
@@ -50,13 +50,17 @@ def read_bands(slide: Slide, grid: TileGrid, reach: int) -> Generator[Band, None
         slide: The slide.
         grid: Its tiles.
         reach: How many pixels beyond its tiles' cores a band holds at least, as far as the slide goes.
+        pool: Whose threads read.
     """
-    with ThreadPoolExecutor(1, "read") as reader:
-        bands = _bands(slide, grid, reach)
-        following = reader.submit(next, bands, None)
+    bands = _bands(slide, grid, reach)
+    following = pool.submit(next, bands, None)
+    try:
         while (band := following.result()) is not None:
-            following = reader.submit(next, bands, None)
+            following = pool.submit(next, bands, None)
             yield band
+    finally:
+        if not following.cancel():
+            wait([following])
 
 
 def _bands(slide: Slide, grid: TileGrid, reach: int) -> Iterator[Band]:

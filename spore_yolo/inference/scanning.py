@@ -1,9 +1,10 @@
 """Goes over a slide: reads, prepares, detects, cuts crops and classifies side by side, and joins what tiles found.
 
-A thread reads the slide band by band. Workers, as many as the backend wants, each take a few tiles of a band, run the
-detector on them, suppress what it proposes twice, and cut the crops of what may stay out of the band, which lies in
-memory. Crops are classified in full batches, across tiles. Everything is collected in the order of the tiles, whichever
-worker was faster: so batches hold the same images every time, and a slide gives the same result every time.
+The slide is read band by band, one ahead. Workers, as many as the backend wants, each take a few tiles of a band, run
+the detector on them, suppress what it proposes twice, and cut the crops of what may stay out of the band, which lies in
+memory. They read, too: one more thread than cores would take turns with them, which costs more than the reading itself.
+Crops are classified in full batches, across tiles. Everything is collected in the order of the tiles, whichever worker
+was faster: so batches hold the same images every time, and a slide gives the same result every time.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import closing
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 
 import numpy as np
@@ -126,7 +127,8 @@ def scan(
     with (
         pool_for(runner, None if namer is None else namer.classifier.runner) as pool,
         # Whatever ends this, nobody reads the slide any more then: it may be closed at once.
-        closing(read_bands(shared, grid, reach)) as bands,
+        _readers(pool, runner) as readers,
+        closing(read_bands(shared, grid, reach, readers)) as bands,
     ):
         crops = None if namer is None else _CropQueue(pool, namer)
         empty = _Skipped(shared, settings.scale, skip, progress)
@@ -148,6 +150,16 @@ def scan(
             raise
     found = [_join(one, grid.tiles, settings, looker.one_class, probabilities) for one in seen]
     return [replace(one, skipped_tiles=empty.count) for one in found]
+
+
+@contextmanager
+def _readers(pool: ThreadPoolExecutor, runner: Runner) -> Iterator[ThreadPoolExecutor]:
+    """The threads that read: the workers, but where there is one alone, it would keep a GPU waiting."""
+    if runner.workers > 1:
+        yield pool
+        return
+    with ThreadPoolExecutor(1, "read") as reader:
+        yield reader
 
 
 class _SharedSlide(Slide):

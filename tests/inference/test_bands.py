@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import threading
+import time
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+
 import numpy as np
 import pytest
 
@@ -27,6 +32,12 @@ def noise(width: int, height: int) -> np.ndarray:
     return np.random.default_rng(0).integers(0, 255, (height, width, 3), dtype=np.uint8)
 
 
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor(2) as pool:
+        yield pool
+
+
 GRIDS = {
     "many tiles": ((430, 390), 96, 30),
     "one tile": ((80, 60), 96, 30),
@@ -39,14 +50,14 @@ GRIDS = {
 @pytest.mark.parametrize("panel", [1, 150, 10_000])
 @pytest.mark.parametrize("reach", [0, 25, 70])
 def test_every_tile_comes_once_with_its_own_pixels(
-    name: str, panel: int, reach: int, monkeypatch: pytest.MonkeyPatch
+    name: str, panel: int, reach: int, pool: ThreadPoolExecutor, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(module, "PANEL", panel)
     (width, height), size, overlap = GRIDS[name]
     pixels, grid = noise(width, height), TileGrid(width, height, size, overlap)
     for slide in (StoredSlide(pixels), ArraySlide(pixels)):
         seen = []
-        for band in read_bands(slide, grid, reach):
+        for band in read_bands(slide, grid, reach, pool):
             rows, columns = band.pixels.shape[:2]
             held = pixels[band.y_min : band.y_min + rows, band.x_min : band.x_min + columns]
             assert np.array_equal(band.pixels, held)
@@ -63,33 +74,49 @@ def test_every_tile_comes_once_with_its_own_pixels(
 
 
 @pytest.mark.parametrize("row_step", [1, 50, 1000])
-def test_no_row_is_read_twice(row_step: int) -> None:
+def test_no_row_is_read_twice(row_step: int, pool: ThreadPoolExecutor) -> None:
     pixels, grid = noise(430, 390), TileGrid(430, 390, 96, 30)
     slide = StoredSlide(pixels, row_step)
-    list(read_bands(slide, grid, 20))
+    list(read_bands(slide, grid, 20, pool))
     rows = [row for _, y_min, _, y_max in slide.windows for row in range(y_min, y_max)]
     assert sorted(rows) == list(range(390))
     assert all(y_min % row_step == 0 for _, y_min, _, _ in slide.windows[1:])
 
 
-def test_whoever_stops_early_leaves_nothing_behind() -> None:
-    import threading
+@pytest.mark.parametrize("workers_are", ["free", "busy"])
+def test_nobody_reads_any_more_once_the_generator_is_closed(workers_are: str, pool: ThreadPoolExecutor) -> None:
+    class Slow(StoredSlide):
+        begun, done = 0, 0
 
-    slide = StoredSlide(noise(430, 390))
-    bands = read_bands(slide, TileGrid(430, 390, 96, 30), 20)
+        def read(self, window: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
+            self.begun += 1
+            time.sleep(0.1)
+            self.done += 1
+            return super().read(window, level)
+
+    slide, go_on = Slow(noise(430, 390)), threading.Event()
+    bands = read_bands(slide, TileGrid(430, 390, 96, 30), 20, pool)
+    if workers_are == "busy":  # the band after the first waits behind other work
+        pool.submit(go_on.wait)
+        pool.submit(slide.read, (0, 0, 1, 1)).add_done_callback(lambda _: pool.submit(go_on.wait))
     next(bands)
+    time.sleep(0.05)
     bands.close()
-    assert not [thread for thread in threading.enumerate() if thread.name.startswith("read")]
+    begun = slide.begun
+    assert slide.done == begun
+    go_on.set()
+    time.sleep(0.15)
+    assert slide.begun == begun
 
 
-def test_an_error_while_reading_reaches_whoever_asks() -> None:
+def test_an_error_while_reading_reaches_whoever_asks(pool: ThreadPoolExecutor) -> None:
     class Broken(StoredSlide):
         def read(self, window: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
             if window[1] > 100:
                 raise ValueError("damaged there")
             return super().read(window, level)
 
-    bands = read_bands(Broken(noise(430, 390)), TileGrid(430, 390, 96, 30), 20)
+    bands = read_bands(Broken(noise(430, 390)), TileGrid(430, 390, 96, 30), 20, pool)
     next(bands)
     with pytest.raises(ValueError, match="damaged there"):
         list(bands)
