@@ -69,7 +69,7 @@ class SheetRunner:
             raise UsageError(f"sheets: expected a side of at least a crop, {crop_size} px, found {side}")
         if fill == "mirror" and gutter // 2 >= crop_size:
             raise UsageError(f"sheets: a mirror of {gutter // 2} px shows more than a crop of {crop_size} px")
-        self.workers = runner.workers
+        self.precision, self.workers = runner.precision, runner.workers
         self.across = (side + gutter) // (crop_size + gutter)
         self.batch = self.across**2
         self._runner, self._size, self._gutter, self._fill = runner, crop_size, gutter, fill

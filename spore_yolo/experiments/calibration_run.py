@@ -109,6 +109,7 @@ def _promise(
     for split in dict.fromkeys((parts.order_split, parts.split)):
         looked = look_once(folder, manifest, dataset, dataset.split(split)[0], split, options.device)
         tables[split] = looked.candidates
+        precision = looked.precision  # of the calibrating part, which comes last
         for warning in looked.warnings:
             print(warning)
     ordering = LabelledPart(tables[parts.order_split], boxes, parts.ordering, targets)
@@ -135,6 +136,7 @@ def _promise(
             specificity=_rounded(choice.specificity),
             stored_point_specificity=_rounded(calibrating.specificity(manifest.operating_point)),
             notes=parts.notes,
+            precision=precision,
             date=datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         ),
     )

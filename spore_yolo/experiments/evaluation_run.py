@@ -21,7 +21,7 @@ from spore_yolo.files.images import read_image
 from spore_yolo.inference.manifest import DEBRIS, OperatingPoint, PairManifest
 from spore_yolo.inference.pair import Pair, load, pair_folder, read_trained_on
 from spore_yolo.prediction.looking import look_at
-from spore_yolo.prediction.point import chosen_point, point_note
+from spore_yolo.prediction.point import chosen_point, point_note, what_breaks
 
 
 @dataclass(frozen=True)
@@ -117,9 +117,10 @@ def _measure(
         warnings.append(
             "note: the pair does not say which slides it was trained on; make sure that these are none of them"
         )
+    precision = pair.detector.runner.precision
     promised = manifest.operating_points.get(options.operating_point or "")
-    if promised and point.detector > promised.point.detector:
-        promised = None  # --at asks for more than it promises
+    if promised and what_breaks(promised, point.detector, [precision]):
+        promised = None
     metrics = {
         "dataset": dataset.name,
         "dataset_fingerprint": dataset.fingerprint,
@@ -144,7 +145,7 @@ def _measure(
     title = f"{dataset.name}, {options.split}"
     write_evaluation(output, evaluation, candidates, metrics, title, lambda slide: read_image(dataset.path_of(slide)))
     print_tables(metrics)
-    note = point_note(manifest, options.operating_point, options.at)
+    note = point_note(manifest, options.operating_point, options.at, [precision])
     for line in [*([note] if note else []), *warnings]:
         print(line)
     print_written(output)

@@ -27,7 +27,7 @@ from spore_yolo.labels.table import COORDINATES
 
 LOOKED, CANDIDATES, LABELS, FEATURES = "looked.json", "candidates.csv", "labels.npy", "features.npz"
 
-FORM = 2
+FORM = 3
 """Counts up when what is kept changes its form, so that what is kept in an older one is looked at anew."""
 
 SHOWN_AS_THEY_ARE = frozenset({".bmp", ".jpeg", ".jpg", ".png", ".webp"})
@@ -42,6 +42,7 @@ class Looked:
         candidates: Columns of ``candidates.csv``, exactly as the pair gave them, and ``sharpness``.
         sharpness: ``(N,)``, the sharpness of the labelled boxes of the slides, in the order of the boxes table.
         warnings: Limits that were reached while looking.
+        precision: What the networks were computed in.
         files: For each image a file that a browser shows: its own, or a copy of it.
         place: Where all this is kept.
         since: When the pair looked, or ``None`` where it did so just now.
@@ -50,6 +51,7 @@ class Looked:
     candidates: pd.DataFrame
     sharpness: npt.NDArray[np.float64]
     warnings: list[str]
+    precision: str
     files: dict[str, Path]
     place: Path
     since: str | None
@@ -180,6 +182,7 @@ def _look(place: Path, key: str, folder: Path, dataset: Dataset, images: pd.Data
         about = {
             "key": key,
             "since": datetime.datetime.now(datetime.UTC).strftime("%Y-%m-%d %H:%M UTC"),
+            "precision": pair.detector.runner.precision,
             "warnings": caps.warnings(part.max_detections_per_tile, part.largest_box),
             "copies": copies_for_browser(temporary, slides),
         }
@@ -240,6 +243,7 @@ def _read(place: Path, key: str, dataset: Dataset, images: Iterable[str]) -> Loo
         candidates=candidates.astype(dict.fromkeys(numbers, "float64")),
         sharpness=np.load(place / LABELS),
         warnings=about["warnings"],
+        precision=about["precision"],
         files={image: copies.get(image, dataset.path_of(image)).absolute() for image in images},
         place=place,
         since=about["since"],

@@ -52,6 +52,9 @@ class Promise(_Strict):
         specificity: For each target over the crops of these groups at this point; ``None`` without negatives.
         stored_point_specificity: The same at the pair's own operating point.
         notes: What weakens the promise.
+        precision: What the networks were computed in, see
+            :class:`~spore_yolo.inference.backends.runner.Runner`. In another one, candidates near a threshold change
+            sides.
         date: When it was made.
     """
 
@@ -68,6 +71,7 @@ class Promise(_Strict):
     specificity: dict[str, float | None]
     stored_point_specificity: dict[str, float | None]
     notes: list[str]
+    precision: str = "float32"
     date: str
 
 

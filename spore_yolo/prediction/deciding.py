@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from spore_yolo.prediction.slide import SlideLooker
 
 EXPORTED = "exported "
-OF_THE_MACHINE = ("backend", "--batch", "device", EXPORTED, "version of ")
+OF_THE_MACHINE = ("backend", "precision", "--batch", "device", EXPORTED, "version of ")
 """How the names of those begin in which the machines of one run may differ; they are kept with every slide."""
 
 ON_GPU = ("torch", "tensorrt")
@@ -54,6 +54,7 @@ def computed_by(pair: Pair, batch: int | None, device: str | None) -> dict[str, 
     exported = pair.manifest.backends.get(runner.backend)
     return {
         "backend": runner.backend,
+        "precision": runner.precision,
         "--batch": batch or runner.batch,
         "device": str(torch_device(device)) if runner.backend in ON_GPU else "cpu",
         **{f"{EXPORTED}{name} (SHA-256)": digest for name, digest in (exported.files if exported else {}).items()},

@@ -8,10 +8,7 @@ from typing import TYPE_CHECKING
 from spore_yolo.files.errors import UsageError
 
 if TYPE_CHECKING:
-    from spore_yolo.inference.manifest import OperatingPoint, PairManifest
-
-EXACT = ("torch", "onnxruntime", "openvino")
-"""Backends that find what torch finds but for rounding; the others compute with fewer bits."""
+    from spore_yolo.inference.manifest import OperatingPoint, PairManifest, PromisedPoint
 
 
 def chosen_point(manifest: PairManifest, name: str | None, at: float | None) -> OperatingPoint:
@@ -41,7 +38,7 @@ def point_note(
     manifest: PairManifest,
     name: str | None,
     at: float | None,
-    backends: Iterable[str] = ("torch",),
+    precisions: Iterable[str],
     skip_empty: bool = False,
 ) -> str | None:
     """What the thresholds of a stored operating point promise, in a line, or why it does not hold.
@@ -50,24 +47,40 @@ def point_note(
         manifest: The pair's manifest.
         name: The stored operating point; ``None``: the pair's own, which promises nothing.
         at: Another threshold on detector_score.
-        backends: What ran the networks.
+        precisions: What the networks were computed in, see
+            :class:`~spore_yolo.inference.backends.runner.Runner`.
         skip_empty: Whether tiles on which nothing lies were left out.
     """
     if name is None:
         return None
     promised = manifest.operating_points[name]
-    others = [backend for backend in backends if backend not in EXACT]
-    broken = []
-    if at is not None and at > promised.point.detector:
-        broken.append(f"--at {at:g} is above its {promised.point.detector:g}")
-    if others:
-        broken.append(f"it was made with torch, and {' and '.join(others)} computes with fewer bits")
-    if skip_empty:
-        broken.append("it was made without --skip-empty")
-    if broken:
+    if broken := what_breaks(promised, at, precisions, skip_empty):
         return f"warning: what {name} promises does not hold here: {'; '.join(broken)}"
     promise = promised.promise
     return (
         f"operating point {name}: a recall of {promise.recall:g} of {', '.join(promise.targets)} on groups like those"
         f" of {promise.dataset}, {promise.split}, promised with confidence {promise.confidence:g}"
     )
+
+
+def what_breaks(
+    promised: PromisedPoint, at: float | None, precisions: Iterable[str], skip_empty: bool = False
+) -> list[str]:
+    """Why a promise does not hold for what was computed so; empty where it does.
+
+    Args:
+        promised: The operating point with its promise.
+        at: As for :func:`point_note`, like the others.
+        precisions: As there.
+        skip_empty: As there.
+    """
+    made_in = promised.promise.precision
+    others = [precision for precision in precisions if precision != made_in]
+    broken = []
+    if at is not None and at > promised.point.detector:
+        broken.append(f"--at {at:g} is above its {promised.point.detector:g}")
+    if others:
+        broken.append(f"it was made in {made_in}, and this was computed in {' and '.join(others)}")
+    if skip_empty:
+        broken.append("it was made without --skip-empty")
+    return broken

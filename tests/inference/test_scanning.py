@@ -27,7 +27,7 @@ SIZE = (700, 520)
 class SpotRunner:
     """Finds dark spots; a spot that an edge of the tile cuts is found as what is seen of it."""
 
-    backend, workers, batch = "spots", 2, 1
+    backend, precision, workers, batch = "spots", "float32", 2, 1
 
     def __init__(self) -> None:
         self.calls: list[int] = []

@@ -227,19 +227,21 @@ def test_machines_may_differ_and_results_say_which_looked(
     reports = [steps.predict_shard(configuration, plan, number) for number in plan.numbers[:-1]]
     with monkeypatch.context() as patch:
         patch.setattr(TorchRunner, "backend", "openvino-int8")
+        patch.setattr(TorchRunner, "precision", "int8")
         patch.setattr(deciding, "package_versions", lambda: {"numpy": "0.1"})
         reports.append(steps.predict_shard(configuration, plan, plan.numbers[-1]))
     found = steps.join(configuration, plan, reports, {})
     said = json.loads((tmp_path / "found" / "prediction.json").read_text())
     here, there = sorted(said["computed_by"], key=lambda one: one["backend"], reverse=True)
     assert (here["backend"], there["backend"]) == ("torch", "openvino-int8")
+    assert (here["precision"], there["precision"]) == ("float32", "int8")
     assert here["slides"] + there["slides"] == 10
     assert there["version of numpy"] == "0.1" != here["version of numpy"]
     assert there["--batch"] == 2 and said["options"]["--operating-point"] == "recall-0.95"
     steps.end(configuration, plan, found)
     told = capsys.readouterr().out
     assert "looked at with several backends (openvino-int8, torch), whose scores differ a little" in told
-    assert "what recall-0.95 promises does not hold here: it was made with torch, and openvino-int8 computes" in told
+    assert "what recall-0.95 promises does not hold here: it was made in float32, and this was computed in int8" in told
     assert "promised with" not in told
 
 

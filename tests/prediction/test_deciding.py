@@ -17,7 +17,7 @@ def pair(backend: str) -> Any:
         "onnxruntime": BackendPart(detector="detector.onnx", files=ONNX, made_from={}),
         "tensorrt": BackendPart(detector="detector.engine", files=ENGINE, made_from={}),
     }
-    runner = SimpleNamespace(backend=backend, batch=4)
+    runner = SimpleNamespace(backend=backend, precision="float32", batch=4)
     return SimpleNamespace(manifest=spot_manifest(backends=parts), detector=SimpleNamespace(runner=runner))
 
 

@@ -48,7 +48,12 @@ def part(slide: str, numbers: list[float], *, measured: bool = False) -> SlidePa
             Crop("rust", number, (number, 2.5), 24, bytes([place % 256] * place))
             for place, number in enumerate(numbers)
         ],
-        computed_by={"backend": "openvino", "--batch": 8, "exported detector.onnx (SHA-256)": "5e" * 32},
+        computed_by={
+            "backend": "openvino",
+            "precision": "float32",
+            "--batch": 8,
+            "exported detector.onnx (SHA-256)": "5e" * 32,
+        },
     )
 
 

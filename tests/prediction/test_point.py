@@ -5,12 +5,11 @@ from typing import Any
 import pytest
 
 from spore_yolo.files.errors import UsageError
-from spore_yolo.inference.backends import BACKENDS
-from spore_yolo.inference.manifest import OperatingPoint, PairManifest
-from spore_yolo.prediction.point import EXACT, chosen_point, point_note
+from spore_yolo.inference.manifest import OperatingPoint, PairManifest, PromisedPoint
+from spore_yolo.prediction.point import chosen_point, point_note, what_breaks
 from tests.conftest import spot_manifest
 
-PROMISED = {
+PROMISED: dict[str, Any] = {
     "point": {"detector": 0.2, "class": {"rust": 0.1}},
     "promise": {
         "recall": 0.95,
@@ -66,6 +65,7 @@ def test_an_operating_point_that_the_pair_does_not_have(manifest: PairManifest) 
 
 
 HOLDS = "operating point recall-0.95: a recall of 0.95 of rust, smut on groups like those of toy, calibration, promised"
+IN_FLOAT32 = "it was made in float32, and this was computed in"
 BROKEN = "warning: what recall-0.95 promises does not hold here: "
 
 
@@ -73,14 +73,14 @@ BROKEN = "warning: what recall-0.95 promises does not hold here: "
     ("name", "at", "how", "note"),
     [
         (None, None, {}, None),
-        (None, 0.3, {"backends": ["openvino-int8"], "skip_empty": True}, None),
+        (None, 0.3, {"precisions": ["int8"], "skip_empty": True}, None),
         ("recall-0.95", None, {}, HOLDS),
-        ("recall-0.95", 0.1, {"backends": ["onnxruntime", "openvino", "torch"]}, HOLDS),
+        ("recall-0.95", 0.1, {}, HOLDS),
         ("recall-0.95", 0.2, {}, HOLDS),
         ("recall-0.95", 0.3, {}, BROKEN + "--at 0.3 is above its 0.2"),
         *(
-            ("recall-0.95", None, {"backends": ["torch", name]}, f"{BROKEN}it was made with torch, and {name} computes")
-            for name in ("openvino-bf16", "openvino-int8", "tensorrt")
+            ("recall-0.95", None, {"precisions": ["float32", other]}, f"{BROKEN}{IN_FLOAT32} {other}")
+            for other in ("bfloat16", "float16", "int8")
         ),
         ("recall-0.95", None, {"skip_empty": True}, BROKEN + "it was made without --skip-empty"),
         ("recall-0.95", 0.3, {"skip_empty": True}, BROKEN + "--at 0.3 is above its 0.2; it was made without"),
@@ -89,11 +89,26 @@ BROKEN = "warning: what recall-0.95 promises does not hold here: "
 def test_what_is_said_of_a_promise(
     manifest: PairManifest, name: str | None, at: float | None, how: dict[str, Any], note: str | None
 ) -> None:
-    told = point_note(manifest, name, at, **how)
+    told = point_note(manifest, name, at, **{"precisions": ["float32"], **how})
     assert told is None if note is None else (told or "").startswith(note)
     if note and note.startswith(BROKEN):
         assert "confidence" not in (told or "")
 
 
-def test_every_backend_that_computes_with_as_many_bits_as_torch_is_known() -> None:
-    assert set(EXACT) == {name for name in BACKENDS if name not in ("openvino-bf16", "openvino-int8", "tensorrt")}
+@pytest.mark.parametrize(
+    ("made_in", "precisions", "broken"),
+    [
+        ("float16", ["float16"], []),
+        ("float16", ["float32"], ["it was made in float16, and this was computed in float32"]),
+        (
+            "float32",
+            ["float16", "float32", "int8"],
+            [f"{IN_FLOAT32} float16 and int8"],
+        ),
+    ],
+)
+def test_a_promise_holds_for_the_precision_that_it_was_made_in(
+    made_in: str, precisions: list[str], broken: list[str]
+) -> None:
+    content = {**PROMISED, "promise": {**PROMISED["promise"], "precision": made_in}}
+    assert what_breaks(PromisedPoint.model_validate(content), None, precisions) == broken

@@ -126,9 +126,10 @@ def test_results_say_what_computed_them(spore_yolo: Run, spot_pair: Path, drawn:
         "--skip-empty": False,
     }
     (computed,) = said["computed_by"]
-    assert {name: computed[name] for name in ("slides", "backend", "--batch", "device")} == {
+    assert {name: computed[name] for name in ("slides", "backend", "precision", "--batch", "device")} == {
         "slides": 10,
         "backend": "torch",
+        "precision": "float32",
         "--batch": 2,
         "device": "cpu",
     }
@@ -150,10 +151,10 @@ def test_no_promise_is_told_where_it_does_not_hold(
     spore_yolo: Run, spot_pair: Path, drawn: Drawn, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     promising(spot_pair)
-    monkeypatch.setattr(TorchRunner, "backend", "openvino-int8")
+    monkeypatch.setattr(TorchRunner, "precision", "int8")
     command = ["predict", "--pair", spot_pair, "--source", drawn.folder, "--output", "found"]
     code, out, err = spore_yolo(*command, "--operating-point", "recall-0.95")
     assert code == 0, err
-    assert "what recall-0.95 promises does not hold here: it was made with torch, and openvino-int8 computes" in out
+    assert "what recall-0.95 promises does not hold here: it was made in float32, and this was computed in int8" in out
     assert "confidence" not in out
     assert any("does not hold here" in note for note in about(tmp_path / "found")[0]["notes"])

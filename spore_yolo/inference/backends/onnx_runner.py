@@ -29,6 +29,7 @@ class OnnxRunner:
     """
 
     backend = "onnxruntime"
+    precision = "float32"
 
     def __init__(self, model: Path, task: Literal["detect", "classify"], cores: int | None = None) -> None:
         onnxruntime = import_package("onnxruntime")

@@ -17,6 +17,8 @@ from spore_yolo.inference.backends.packages import import_package
 from spore_yolo.inference.backends.runner import Floats, Pixels, clear_memory_errors
 
 Precision = Literal["f32", "bf16", "int8"]
+PRECISIONS = {"f32": "float32", "bf16": "bfloat16", "int8": "int8"}
+"""The same as :class:`~spore_yolo.inference.backends.runner.Runner` calls it."""
 
 SHAPES = 8
 """So many compiled networks are kept; a slide has tiles of one size, and few slides are smaller than a tile."""
@@ -51,6 +53,7 @@ class OpenVinoRunner:
     ) -> None:
         self._openvino = import_package("openvino")
         self.backend = "openvino" if precision == "f32" else f"openvino-{precision}"
+        self.precision = PRECISIONS[precision]
         self.workers = cores or core_count()
         self.batch = 64 if task == "classify" else 1 if precision == "f32" else 8
         # The plugin of OpenVINO for CPUs has crashed on networks of 8 bits whose shape is not fixed, on processors

@@ -27,6 +27,14 @@ class Runner(Protocol):
     workers: int
     batch: int
 
+    @property
+    def precision(self) -> str:
+        """What it computes in: ``float32``, ``float16``, ``bfloat16`` or ``int8``.
+
+        In the same precision, backends find the same but for rounding.
+        """
+        ...
+
     def enter_thread(self) -> None:
         """Prepares a thread that is one of ``workers`` which call side by side, each with its share of the cores.
 

@@ -31,6 +31,7 @@ class TensorRtRunner:
     """
 
     backend = "tensorrt"
+    precision = "float16"
     workers = 1
 
     def __init__(self, model: Path, task: Literal["detect", "classify"], device: str | None = None) -> None:
