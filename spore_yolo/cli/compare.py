@@ -14,7 +14,7 @@ from spore_yolo.cli.options import Commands, add_command
 if TYPE_CHECKING:
     import pandas as pd
 
-    from spore_yolo.evaluation.comparing import Evaluated
+    from spore_yolo.evaluation.reading import Evaluated
 
 EXAMPLES = """\
   spore-yolo compare runs/rust-n runs/rust-s
@@ -68,7 +68,8 @@ def _listed(text: str) -> list[str]:
 
 def run(arguments: argparse.Namespace) -> None:
     """Compares the runs, prints the tables and writes the file."""
-    from spore_yolo.evaluation.comparing import check_comparable, compare, evaluation_folder, read_evaluation
+    from spore_yolo.evaluation.comparing import check_comparable, compare
+    from spore_yolo.evaluation.reading import evaluation_folder, read_evaluation
     from spore_yolo.files.atomic import write_text
     from spore_yolo.files.errors import UsageError
 
@@ -97,7 +98,7 @@ def run(arguments: argparse.Namespace) -> None:
 
 
 def _chosen_names(folders: Sequence[Path], given: Sequence[str] | None) -> list[str]:
-    from spore_yolo.evaluation.comparing import run_names
+    from spore_yolo.evaluation.reading import run_names
     from spore_yolo.files.errors import UsageError
 
     if given is None:
@@ -108,7 +109,7 @@ def _chosen_names(folders: Sequence[Path], given: Sequence[str] | None) -> list[
 
 
 def _print_tables(runs: Sequence[Evaluated], table: pd.DataFrame, per_class: bool) -> None:
-    from spore_yolo.evaluation.comparing import ALL
+    from spore_yolo.evaluation.reading import ALL
 
     classes = runs[0].headline
     summary = table[table["class"].isin(classes) & table["figure"].isin(HEADLINE)]

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.wording import many
 
 HOUR = 3600
 
@@ -198,8 +199,3 @@ def duration(seconds: float) -> str:
     if seconds < HOUR:
         return f"{seconds / 60:.1f} min"
     return f"{seconds / HOUR:,.1f} h"
-
-
-def many(count: int, what: str) -> str:
-    """So many of something."""
-    return f"{count:,} {what}{'s' if count != 1 else ''}"

@@ -18,13 +18,13 @@ from spore_yolo.dataset.store import Dataset, load_dataset
 from spore_yolo.dataset.summary import summarise, summary_text
 from spore_yolo.files.errors import InputProblems, Problem, SporeYoloError
 from spore_yolo.files.lake import LakeVersion
+from spore_yolo.files.wording import listed
 from spore_yolo.labels import codes
 from spore_yolo.labels.formats import AUTO
 from spore_yolo.labels.readers.options import ReadOptions
 from spore_yolo.labels.readers.recognise import recognise
 from spore_yolo.pipeline.configuration import Data, TrainingConfiguration
 from spore_yolo.pipeline.workplace import beneath, brought, local_of, taken_back, version_of
-from spore_yolo.prediction.parts import listed
 
 LEFT_OUT = frozenset(
     {

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.files.lake import Lake, RemotePath, is_remote
+from spore_yolo.files.wording import listed
 from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.manifest import MANIFEST
 from spore_yolo.pipeline.configuration import PredictionConfiguration
@@ -32,7 +33,6 @@ from spore_yolo.pipeline.shared_run import SharedRun, shared_run
 from spore_yolo.pipeline.slides import CannotBring, at_hand, dealt, found_slides
 from spore_yolo.pipeline.workplace import beneath, brought, local_of
 from spore_yolo.prediction.deciding import deciding_options, differing
-from spore_yolo.prediction.parts import listed
 from spore_yolo.prediction.running import (
     PredictionOptions,
     assemble,
@@ -298,7 +298,7 @@ def _failures(
         "neither looked at nor failed": [name for name in names if name not in failed and not run.is_done(name)],
         "both looked at and failed": [name for name in failed if run.is_done(name)],
     }
-    lines = [f"  {len(slides):,} {what}: {listed(slides)}" for what, slides in wrong.items() if slides]
+    lines = [f"  {len(slides):,} {what}: {listed(slides, 'slides')}" for what, slides in wrong.items() if slides]
     if lines:
         raise SporeYoloError(
             "\n".join([f"expected each of {len(names):,} slides to be looked at once, found:", *lines])

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from spore_yolo.files.errors import UsageError
 from spore_yolo.files.lake.paths import as_address
+from spore_yolo.files.wording import listed
 from spore_yolo.inference.slides import SLIDE_SUFFIXES
 from spore_yolo.inference.slides import find_slides as slides_in
-from spore_yolo.prediction.parts import listed
 
 RESULTS = ("candidates.csv", "prediction.json")
 """A folder that holds these files holds the results of a prediction."""

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from spore_yolo.files.wording import listed
 from spore_yolo.labels.table import COORDINATES
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS
 
@@ -47,13 +48,13 @@ class Caps:
         lines = []
         if self.capped:
             lines.append(
-                f"warning: a tile reached the cap of {max_detections} candidates on {_listed(self.capped)}; more spores"
+                f"warning: a tile reached the cap of {max_detections} candidates on {listed(self.capped)}; more spores"
                 " may lie there (max_detections_per_tile in pair.yaml)"
             )
         if self.oversized:
             lines.append(
                 f"warning: objects larger than the largest labelled spore ({largest_box:.0f} px) were found on"
-                f" {_listed(self.oversized)}; at tile borders they may be cut or counted twice. Are these slides at the"
+                f" {listed(self.oversized)}; at tile borders they may be cut or counted twice. Are these slides at the"
                 " magnification that the pair was trained at?"
             )
         return lines
@@ -114,7 +115,3 @@ def look_at(pair: Pair, slides: Iterable[tuple[str, Path]], total: int, threshol
         caps.note(name, candidates)
         tables.append(candidates_table(name, candidates))
     return joined(tables), caps
-
-
-def _listed(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")

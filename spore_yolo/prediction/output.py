@@ -16,6 +16,7 @@ import pandas as pd
 
 from spore_yolo.files.images import ImageSize
 from spore_yolo.files.provenance import code_commit, package_versions
+from spore_yolo.files.wording import many
 from spore_yolo.inference.contact_sheet import ContactSheets
 from spore_yolo.labels.label_set import LabelSet, boxes_of, images_of
 from spore_yolo.labels.workbook import write_workbook
@@ -139,7 +140,7 @@ class PredictionOutput:
         manifest = self.pair.manifest
         part = manifest.detector
         notes = (
-            [f"warning: {_many(len(failures))} failed and nothing there was counted; failed.csv says why"]
+            [f"warning: {many(len(failures), 'slide')} failed and nothing there was counted; failed.csv says why"]
             if failures
             else []
         )
@@ -147,14 +148,16 @@ class PredictionOutput:
         if self._skipped_tiles:
             notes.append(f"note: {self._skipped_tiles:,} tiles were left out as empty (--skip-empty)")
         notes += self._caps.warnings(part.max_detections_per_tile, part.largest_box)
-        backends = sorted({str(json.loads(by)["backend"]) for by in self._computed_by})
+        machines = [json.loads(by) for by in self._computed_by]
+        backends = sorted({str(machine["backend"]) for machine in machines})
         if len(backends) > 1:
             several = ", ".join(backends)
             notes.append(
                 f"warning: slides were looked at with several backends ({several}), whose scores differ a little"
             )
         name, skip_empty = self.options["--operating-point"], self.options["--skip-empty"]
-        promise = point_note(manifest, name, self.point.detector, backends, skip_empty)
+        precisions = sorted({str(machine["precision"]) for machine in machines})
+        promise = point_note(manifest, name, self.point.detector, precisions, skip_empty)
         notes += [promise] if promise else []
         return notes + (self._write_sheets(self.folder / "contact_sheets") if self.images else [])
 
@@ -216,10 +219,6 @@ def _said(value: Any) -> Any:
     return "none" if value is None else value
 
 
-def _many(count: int) -> str:
-    return f"{count:,} slide{'s' if count != 1 else ''}"
-
-
 def _count(values: Iterable[Any]) -> dict[str, int]:
     return {str(name): int(count) for name, count in pd.Series(list(values), dtype=object).value_counts().items()}
 
@@ -248,7 +247,7 @@ def _about_rows(about: dict[str, Any]) -> list[tuple[str, Any]]:
         *((f"measured by {way}", count) for way, count in about["measured_by"].items()),
         *(tuple(note.split(": ", 1)) for note in about["notes"]),
         *(
-            (name if len(machines) == 1 else f"{name}, {_many(machine['slides'])}", value)
+            (name if len(machines) == 1 else f"{name}, {many(machine['slides'], 'slide')}", value)
             for machine in machines
             for name, value in machine.items()
             if name != "slides"

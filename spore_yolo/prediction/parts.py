@@ -20,11 +20,12 @@ from spore_yolo.files.atomic import atomic_file, write_text
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.hashes import sha256_text
 from spore_yolo.files.images import ImageSize
+from spore_yolo.files.wording import listed
 from spore_yolo.inference.contact_sheet import Crop
 from spore_yolo.labels.writers.candidates import CANDIDATE_COLUMNS, MEASURE_COLUMNS
 from spore_yolo.prediction.scale import Scale
 
-FORM = 2
+FORM = 3
 """Counts up when what is kept changes its form."""
 
 STATE, PARTS, RESULTS, PREVIOUS = "state.json", "parts", "results", "previous"
@@ -33,9 +34,6 @@ FINISHED = "candidates.csv"
 
 DAMAGED = (zipfile.BadZipFile, ValueError, KeyError, TypeError, EOFError)
 """What reading a damaged part raises."""
-
-MOST_TOLD = 5
-"""Slides that a message names."""
 
 
 @dataclass(frozen=True)
@@ -242,14 +240,14 @@ class UnfinishedRun:
         gone = [name for name in state["slides"] if name not in slides]
         if gone:
             raise UsageError(
-                f"--resume: {listed(gone)} belonged to the run in {self.folder} and cannot be found in --source; bring"
-                " them back, or start over with --force"
+                f"--resume: {listed(gone, 'slides')} belonged to the run in {self.folder} and cannot be found in"
+                " --source; bring them back, or start over with --force"
             )
         changed = [name for name, file in slides.items() if self._is_changed(name, file)]
         if changed:
             raise UsageError(
-                f"--resume: {listed(changed)} changed since the run in {self.folder} looked at them; start over with"
-                " --force"
+                f"--resume: {listed(changed, 'slides')} changed since the run in {self.folder} looked at them; start"
+                " over with --force"
             )
         added = [name for name in slides if name not in set(state["slides"])]
         if added:
@@ -379,9 +377,3 @@ class UnfinishedRun:
 def _key(slide: str) -> str:
     """A file name for a slide, whatever it is called."""
     return sha256_text(slide)[:24]
-
-
-def listed(names: Sequence[str], what: str = "slides") -> str:
-    """The first of some slides, or others, and how many more there are."""
-    more = len(names) - MOST_TOLD
-    return ", ".join(names[:MOST_TOLD]) + (f" and {more:,} more {what}" if more > 0 else "")

@@ -13,13 +13,14 @@ import cv2
 
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.files.locking import locked
+from spore_yolo.files.wording import listed
 from spore_yolo.inference.contact_sheet import BestScores
 from spore_yolo.inference.pair import load
 from spore_yolo.inference.slides import Focus, open_slide
 from spore_yolo.labels.writers.names import unique_names
 from spore_yolo.prediction.deciding import computed_by, deciding_options
 from spore_yolo.prediction.output import PredictionOutput
-from spore_yolo.prediction.parts import FileMark, UnfinishedRun, listed
+from spore_yolo.prediction.parts import FileMark, UnfinishedRun
 from spore_yolo.prediction.point import chosen_point
 from spore_yolo.prediction.progress import LookingBar
 from spore_yolo.prediction.slide import SlideLooker
@@ -175,8 +176,9 @@ def assemble(
     if wrong:
         raise SporeYoloError(
             f"{unfinished.folder}: expected each of {len(slides):,} slides to be kept or to have failed, found"
-            f" {len(wrong):,} that are both or neither: {listed(wrong)}; another process writes there, too, or removed"
-            f" what was kept. Nothing was written; see whether {unfinished.output} is whole, else add --force"
+            f" {len(wrong):,} that are both or neither: {listed(wrong, 'slides')}; another process writes there, too,"
+            f" or removed what was kept. Nothing was written; see whether {unfinished.output} is whole, else add"
+            " --force"
         )
     if not done:
         raise SporeYoloError(f"none of the {len(slides):,} slides could be looked at; nothing was written")

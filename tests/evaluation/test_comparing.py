@@ -1,7 +1,6 @@
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,76 +12,20 @@ from hypothesis import strategies as st
 from scipy import stats
 
 from spore_yolo.evaluation.comparing import (
-    ALL,
     BETTER,
     FIGURES,
     SAME,
     VERDICTS,
     WORSE,
-    Evaluated,
     changed_slides,
     check_comparable,
     compare,
-    evaluation_folder,
-    read_evaluation,
-    run_names,
 )
+from spore_yolo.evaluation.reading import ALL, About, Evaluated, read_evaluation
 from spore_yolo.evaluation.report import evaluate_candidates, write_evaluation
-from spore_yolo.files.errors import SporeYoloError, UsageError
+from spore_yolo.files.errors import SporeYoloError
 from tests.evaluation import hand_worked
-
-Counts = Sequence[tuple[str, str, str, int, int, int]]
-"""Slide, group, class, labels, labels found, false alarms."""
-
-Change = Callable[[Path], None]
-
-
-def write_run(folder: Path, counts: Counts, unknown: Sequence[tuple[str, str]] = (), **about: Any) -> Path:
-    """Writes the files of an evaluation of slides of 2 megapixels; gives its folder.
-
-    Args:
-        folder: The folder.
-        counts: What was found.
-        unknown: Slides and classes whose presence nobody knows.
-        **about: Other content of ``metrics.json``.
-    """
-    folder.mkdir(parents=True)
-    slides, matches = [], []
-    for slide, group, name, labelled, found, false in counts:
-        here = {"slide": slide, "group": group, "class": name}
-        known = (slide, name) not in unknown
-        present = {"present": labelled > 0, "reported": found + false > 0, "known": known}
-        sizes = {"width": 2000, "height": 1000, "labelled": labelled, "detected": found + false, "score": 0.5}
-        slides.append(here | sizes | present)
-        outcomes = ["tp"] * found + ["fp"] * false + ["fn"] * (labelled - found) + ["ignored"]
-        matches += [here | {"outcome": outcome, "score": 0.5} for outcome in outcomes]
-    pd.DataFrame(slides).to_csv(folder / "slides.csv", index=False)
-    pd.DataFrame(matches).to_csv(folder / "matches.csv", index=False)
-    table = pd.DataFrame(counts, columns=["slide", "group", "class", "labelled", "tp", "fp"])
-    table = table.assign(fn=table["labelled"] - table["tp"])
-    ap50 = {"value": 0.8, "n": 100, "groups": 9, "interval": [0.7, 0.9], "more_groups": 0}
-
-    def figures(rows: pd.DataFrame) -> dict[str, Any]:
-        return {key: int(rows[key].sum()) for key in ("tp", "fp", "fn")} | {"ap50": ap50}
-
-    content = {
-        "dataset": "leaves",
-        "dataset_fingerprint": "f" * 64,
-        "split": "test",
-        "iou": 0.5,
-        "targets": [],
-        "operating_point": {"detector": 0.3, "class": {"rust": 0.4}},
-        "overall": figures(table),
-        "per_class": {str(name): figures(rows) for name, rows in table.groupby("class", sort=False)},
-    }
-    (folder / "metrics.json").write_text(json.dumps(content | about))
-    return folder
-
-
-def run_of(found: Sequence[int], labelled: int = 20, false: Sequence[int] | None = None) -> Counts:
-    """One class, one slide a group."""
-    alarms = [0] * len(found) if false is None else false
-    return [(f"{i}.jpg", f"g{i}", "rust", labelled, n, alarms[i]) for i, n in enumerate(found)]
+from tests.evaluation.written_runs import NINE, Counts, edit, run_of, write_run
 
 
 @pytest.fixture
@@ -226,7 +169,6 @@ groups = st.lists(
 
 def evaluated(name: str, counts: Counts) -> Evaluated:
     """An evaluation without files."""
-    from spore_yolo.evaluation.comparing import About
 
     table = pd.DataFrame(counts, columns=["slide", "group", "class", "labelled", "tp", "fp"])
     table = table.assign(
@@ -333,7 +275,7 @@ def test_slides_of_unknown_size(tmp_path: Path) -> None:
     runs = []
     for name in "ab":
         folder = write_run(tmp_path / name, NINE, dataset_fingerprint=None, split=None)
-        _edit("slides.csv", ",2000,1000,", ",,,")(folder)
+        edit("slides.csv", ",2000,1000,", ",,,")(folder)
         runs.append(read_evaluation(folder, name))
     check_comparable(runs)
     table = compare(runs[0], runs[1:])
@@ -383,9 +325,6 @@ def test_slides_whose_misses_changed_most(read: Callable[..., list[Evaluated]]) 
     assert table.to_numpy().tolist() == [["2.jpg", 20, 10, 17, 7], ["3.jpg", 20, 15, 18, 3], ["1.jpg", 20, 10, 8, -2]]
     assert list(table.columns) == ["slide", "labelled", "missed_before", "missed", "change"]
     assert list(changed_slides(a, b, ["rust"], most=1)["slide"]) == ["2.jpg"]
-
-
-NINE = run_of([10] * 9)
 
 
 @pytest.mark.parametrize(
@@ -444,114 +383,3 @@ def test_another_operating_point_may_be_compared(tmp_path: Path) -> None:
     check_comparable([a, b, c])
     thresholds = [row_of(compare(a, [b, c]), "recall", name)["detector_threshold"] for name in "abc"]
     assert thresholds == pytest.approx([0.3, 0.9, np.nan], nan_ok=True)
-
-
-def _edit(name: str, before: str, after: str) -> Change:
-    def change(folder: Path) -> None:
-        text = (folder / name).read_text()
-        assert before in text
-        (folder / name).write_text(text.replace(before, after, 1))
-
-    return change
-
-
-def _set(**values: Any) -> Change:
-    def change(folder: Path) -> None:
-        path = folder / "metrics.json"
-        path.write_text(json.dumps(json.loads(path.read_text()) | values))
-
-    return change
-
-
-@pytest.mark.parametrize(
-    ("change", "message"),
-    [
-        pytest.param(lambda f: (f / "slides.csv").unlink(), "slides.csv: no such file.*evaluate again", id="no slides"),
-        pytest.param(
-            lambda f: (f / "matches.csv").unlink(), "matches.csv: no such file.*evaluate again", id="no matches"
-        ),
-        pytest.param(_edit("metrics.json", "{", ""), r"metrics.json: cannot be read \(.*evaluate again", id="not JSON"),
-        pytest.param(lambda f: (f / "metrics.json").write_text("[]"), "metrics.json does not have", id="another JSON"),
-        pytest.param(
-            _set(iou="half", targets=None), "(?s)does not.*iou: .*targets: .*evaluate again", id="wrong fields"
-        ),
-        pytest.param(
-            _set(per_class={"rust": {"tp": 90, "fp": 0, "fn": 91}}), "90 tp 0 fp 90 fn.*90 tp 0 fp 91 fn", id="sums"
-        ),
-        pytest.param(_edit("slides.csv", "known", "sure"), "slides.csv:1: expected.*found no known", id="column"),
-        pytest.param(_edit("slides.csv", ",20,", ",many,"), "slides.csv: cannot be read", id="no number"),
-        pytest.param(_edit("slides.csv", "True", "perhaps"), "slides.csv: cannot be read", id="no truth"),
-        pytest.param(_edit("slides.csv", "0.jpg", "1.jpg"), "one row a slide and class", id="slide twice"),
-        pytest.param(_edit("slides.csv", "rust", "smut"), "one row a slide and class", id="class"),
-        pytest.param(_edit("matches.csv", ",fn,", ",ignored,"), "other labels than slides.csv", id="label gone"),
-        pytest.param(_edit("slides.csv", ",10,", ",11,"), "other detections than slides.csv", id="detection more"),
-        pytest.param(
-            lambda f: (f / "slides.csv").write_bytes(b"\xff\xfe\x00"), "slides.csv: cannot be read", id="bytes"
-        ),
-        pytest.param(lambda f: (f / "matches.csv").write_text(""), "matches.csv: cannot be read", id="empty"),
-    ],
-)
-def test_damaged_evaluation(tmp_path: Path, change: Change, message: str) -> None:
-    folder = write_run(tmp_path / "a", NINE)
-    change(folder)
-    with pytest.raises(SporeYoloError, match=message):
-        read_evaluation(folder, "a")
-
-
-def test_a_classifier_alone_is_no_pair(tmp_path: Path) -> None:
-    (tmp_path / "metrics.json").write_text(json.dumps({"dataset": "leaves", "classifier_on_labels": {}}))
-    with pytest.raises(SporeYoloError, match="a classifier alone.*expected the evaluation of a pair"):
-        read_evaluation(tmp_path, "a")
-
-
-def test_names_that_read_like_missing_values(tmp_path: Path) -> None:
-    counts = [("NA", "null", "None", 2, 1, 0), ("nan.jpg", "1", "None", 2, 1, 0)]
-    run = read_evaluation(write_run(tmp_path / "a", counts), "a")
-    assert set(run.counts["slide"]) == {"NA", "nan.jpg"}
-    assert set(run.counts["group"]) == {"null", "1"}
-    assert run.headline == ["None"]
-
-
-@pytest.fixture
-def shelf(tmp_path: Path) -> Mapping[str, Path]:
-    """A run with evaluations of two datasets, and its pair."""
-    run = tmp_path / "runs" / "one"
-    (run / "pair").mkdir(parents=True)
-    (tmp_path / "runs" / "bare").mkdir()
-    names = ["leaves-test", "leaves-val", "late-leaves-test"]
-    return {"run": run} | {name: write_run(run / "evaluation" / name, NINE) for name in names}
-
-
-def test_finds_the_evaluation_of_a_run(shelf: Mapping[str, Path]) -> None:
-    run = shelf["run"]
-    assert evaluation_folder(run, "leaves", "test") == shelf["leaves-test"]
-    assert evaluation_folder(run, "late-leaves", "test") == shelf["late-leaves-test"]
-    assert evaluation_folder(run, None, "val") == shelf["leaves-val"]
-    assert evaluation_folder(run / "pair", None, "val").resolve() == shelf["leaves-val"]
-    assert evaluation_folder(shelf["leaves-val"], None, "test") == shelf["leaves-val"]
-
-
-def test_says_which_evaluations_there_are(shelf: Mapping[str, Path]) -> None:
-    run = shelf["run"]
-    with pytest.raises(UsageError, match="several.* late-leaves-test, leaves-test, leaves-val; choose with --dataset"):
-        evaluation_folder(run, None, "test")
-    with pytest.raises(SporeYoloError, match="no evaluation of the split train, only late-leaves-test"):
-        evaluation_folder(run, None, "train")
-    with pytest.raises(SporeYoloError, match="no evaluation of the split val of late-leaves, only"):
-        evaluation_folder(run, "late-leaves", "val")
-    with pytest.raises(
-        SporeYoloError, match="bare holds no evaluation .*spore-yolo evaluate --run .*bare --dataset NAME"
-    ):
-        evaluation_folder(run.parent / "bare", None, "test")
-    with pytest.raises(SporeYoloError, match="nowhere: no such folder"):
-        evaluation_folder(run.parent / "nowhere", None, "test")
-
-
-def test_names_of_runs() -> None:
-    folders = [
-        Path("/a/one/evaluation/leaves-test"),
-        Path("/b/one/evaluation/leaves-test"),
-        Path("/reports/at-half"),
-        Path("/c/one/evaluation/leaves-test"),
-    ]
-    assert run_names(folders) == ["one", "one-2", "at-half", "one-3"]

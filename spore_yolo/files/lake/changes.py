@@ -21,9 +21,7 @@ from spore_yolo.files.lake.paths import RemotePath, mirror_of, target_of
 from spore_yolo.files.lake.remote_file import RemoteFile
 from spore_yolo.files.lake.transfer import Move, half_of, halves_folder, pushed_part, spans_of
 from spore_yolo.files.lake.version import Manifest
-
-MOST_NAMED = 5
-"""Files that a message names."""
+from spore_yolo.files.wording import MOST_NAMED, listed
 
 _MD5 = re.compile("([0-9a-f]{32})(?:-([0-9]{1,5}))?")
 
@@ -186,7 +184,7 @@ def changed_on_both_sides(remote: RemotePath, folder: Path, files: Mapping[str, 
     pull = shlex.join(["spore-yolo", "lake", "pull", str(there), *([] if mirrored else [str(into)]), "--overwrite"])
     push = shlex.join(["spore-yolo", "lake", "push", *([] if mirrored else [str(here)]), str(there), "--overwrite"])
     return SporeYoloError(
-        f"{remote}: {listed(list(files))} changed both here and in the bucket, and nothing was replaced;"
+        f"{remote}: {listed(sorted(files))} changed both here and in the bucket, and nothing was replaced;"
         f" take the bucket's with `{pull}`, or this machine's with `{push}`"
     )
 
@@ -254,12 +252,6 @@ def same_content(path: Path, now: Known, file: RemoteFile, before: Known | None,
     if said is not None and (manifest.etags.get(name), said[1]) == (file.etag, now.sha256):
         return True
     return _holds(path, None, file.etag)
-
-
-def listed(names: Sequence[str]) -> str:
-    """A few names, and how many more there are."""
-    more = len(names) - MOST_NAMED
-    return ", ".join(sorted(names)[:MOST_NAMED]) + (f" and {more:,} more" if more > 0 else "")
 
 
 def megabytes(size: int) -> str:

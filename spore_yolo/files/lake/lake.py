@@ -16,7 +16,6 @@ from spore_yolo.files.lake.changes import (
     Plan,
     check_room,
     check_wrong,
-    listed,
     plan_pull,
     plan_push,
 )
@@ -29,6 +28,7 @@ from spore_yolo.files.lake.remote_file import RemoteFile
 from spore_yolo.files.lake.transfer import PART_BYTES, Move, Transfer, halves_folder
 from spore_yolo.files.lake.version import LakeVersion, Manifest, data_files
 from spore_yolo.files.names import is_utf8
+from spore_yolo.files.wording import listed
 
 THREADS = 16
 """Requests at a time: most of the time they wait for the server."""
@@ -130,14 +130,14 @@ class Lake:
         files = {name: file for name, file in listing.items() if wanted(name)}
         hashes = {} if version is None else {name: one for name, one in version.files.items() if wanted(name)}
         if version is not None and (late := [name for name in files if name not in hashes]):
-            _note(f"{remote}: {len(late):,} objects came after its version was written ({listed(late)})")
+            _note(f"{remote}: {len(late):,} objects came after its version was written ({listed(sorted(late))})")
         known = self._still_here(place, remote)
         plan = plan_pull(remote, place, files, hashes, known, overwrite)
         check_wrong(remote, plan.wrong, manifest, self._client)
         if plan.ahead and expected is not None:
             raise SporeYoloError(
-                f"{place}: expected what {remote} holds, found {listed(plan.ahead)} changed here; pull with --overwrite"
-                " to replace that, or into an empty folder"
+                f"{place}: expected what {remote} holds, found {listed(sorted(plan.ahead))} changed here; pull with"
+                " --overwrite to replace that, or into an empty folder"
             )
         plan.gone = [name for name in known if name not in listing and (only is None or only(name))]
         self._carry_out(plan, remote, place, known)
@@ -293,7 +293,7 @@ class Lake:
         with suppress(LakeError):  # of a single file there is no such record
             files = self._manifests.earlier(remote, version).files
             others = [name for name, one in found.files.items() if files.get(name) != one]
-            said = f"; not of that version: {listed(others)}" if others else ""
+            said = f"; not of that version: {listed(sorted(others))}" if others else ""
         raise SporeYoloError(
             f"{place}: expected version {version}, found {found.version}{said}; pull that version into an empty folder"
         )
@@ -370,7 +370,7 @@ class Lake:
                 _remove_empty((place / name).parent, place)
         self._index.forget(place / name for name in plan.gone)
         if plan.ahead:
-            _note(f"{remote}: {listed(plan.ahead)} changed here and not pushed yet; what lies here is used")
+            _note(f"{remote}: {listed(sorted(plan.ahead))} changed here and not pushed yet; what lies here is used")
 
     def _hashed(self, files: Mapping[str, Path], known: Mapping[str, Known]) -> dict[str, Known]:
         with ThreadPoolExecutor(core_count()) as pool:
@@ -405,8 +405,8 @@ def _kept(error: LakeError, count: int, total: int, done: str) -> LakeError:
 
 def _note_newer(prefix: RemotePath, names: Sequence[str]) -> None:
     _note(
-        f"{prefix}: {listed(names)} changed or went in the bucket and did not change here; the bucket stays as it is"
-        " (spore-yolo lake push --overwrite writes what lies here)"
+        f"{prefix}: {listed(sorted(names))} changed or went in the bucket and did not change here; the bucket stays as"
+        " it is (spore-yolo lake push --overwrite writes what lies here)"
     )
 
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import NamedTuple
 
-from spore_yolo.files.lake.changes import listed
 from spore_yolo.files.lake.client import S3Client
 from spore_yolo.files.lake.errors import Denied, LakeError, NotThere
 from spore_yolo.files.lake.paths import OURS, RemotePath
 from spore_yolo.files.lake.version import LakeVersion, Manifest
+from spore_yolo.files.wording import listed
 
 MANIFEST = f"{OURS}/version.json"
 
@@ -146,7 +146,7 @@ def check_version(prefix: RemotePath, expected: LakeVersion, manifest: Manifest 
     now = manifest.version.files
     gone = [name for name in expected.files if name not in now]
     changed = [name for name, (_, sha256) in expected.files.items() if name in now and now[name][1] != sha256]
-    parts = [f"{what}: {listed(names)}" for what, names in (("changed", changed), ("gone", gone)) if names]
+    parts = [f"{what}: {listed(sorted(names))}" for what, names in (("changed", changed), ("gone", gone)) if names]
     if parts:
         raise LakeError(
             f"{prefix}: expected version {expected.version}, found {manifest.version.version}; {'; '.join(parts)}."
