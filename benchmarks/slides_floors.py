@@ -19,7 +19,7 @@ from spore_yolo.files.errors import SporeYoloError
 from spore_yolo.inference.backends.runner import Runner, pool_for
 from spore_yolo.inference.crops import crop_windows, cut_crops
 from spore_yolo.inference.pair import Pair, tiling_of
-from spore_yolo.inference.slides import open_slide
+from spore_yolo.inference.slides import Slide, open_slide
 from spore_yolo.inference.tiling import rescale
 
 Pixels = npt.NDArray[np.uint8]
@@ -149,24 +149,30 @@ def _tiles(job: Job, pair: Pair) -> tuple[Pixels, int]:
 
 def _crops(job: Job, pair: Pair) -> tuple[Pixels, int]:
     assert job.crops_of is not None
-    part = pair.namer.part
     boxes = Found.read(job.crops_of).boxes
-    count = len(boxes)
-    boxes = boxes[_sample(count, job.contestant)]
-    crops = np.empty((len(boxes), part.crop_size, part.crop_size, 3), dtype=np.uint8)
     with open_slide(job.slide) as slide:
-        windows = crop_windows(boxes, part.margin)
-        seen = np.clip(windows, 0, np.tile([slide.width, slide.height], 2))
-        for place, (x_min, y_min, x_max, y_max) in enumerate(seen.tolist()):
-            shift = np.tile([x_min, y_min], 2)
-            one = slice(place, place + 1)
-            pixels = slide.read((x_min, y_min, x_max, y_max))
-            crops[one] = cut_crops(pixels, boxes[one] - shift, part.margin, part.crop_size, windows[one] - shift)
-    return crops, count
+        return crops_of(pair, slide, boxes[_sample(len(boxes), job.contestant)]), len(boxes)
+
+
+def crops_of(pair: Pair, slide: Slide, boxes: npt.NDArray[np.float64]) -> Pixels:
+    """The crops of boxes, ``(N, side, side, 3)``, as the pair's classifier gets them."""
+    part = pair.namer.part
+    crops = np.empty((len(boxes), part.crop_size, part.crop_size, 3), dtype=np.uint8)
+    windows = crop_windows(boxes, part.margin)
+    seen = np.clip(windows, 0, np.tile([slide.width, slide.height], 2))
+    for place, (x_min, y_min, x_max, y_max) in enumerate(seen.tolist()):
+        shift = np.tile([x_min, y_min], 2)
+        one = slice(place, place + 1)
+        pixels = slide.read((x_min, y_min, x_max, y_max))
+        crops[one] = cut_crops(pixels, boxes[one] - shift, part.margin, part.crop_size, windows[one] - shift)
+    return crops
 
 
 def _sample(count: int, floor: str) -> list[int]:
     """Places of all, or of a sample that is spread over all of them."""
-    if count <= HELD[floor]:
-        return list(range(count))
-    return [int(place) for place in np.linspace(0, count - 1, SAMPLE[floor]).round()]
+    return list(range(count)) if count <= HELD[floor] else spread(count, SAMPLE[floor])
+
+
+def spread(count: int, most: int) -> list[int]:
+    """Places of all, or of so many that are spread over all of them."""
+    return [int(place) for place in np.linspace(0, count - 1, min(count, most)).round()]

@@ -2,7 +2,8 @@
 
 The slide is read band by band, one ahead. Workers, as many as the backend wants, each take a few tiles of a band, run
 the detector on them, suppress what it proposes twice, and cut the crops of what may stay out of the band, which lies in
-memory. They read, too: one more thread than cores would take turns with them, which costs more than the reading itself.
+memory. Where they take all cores they read, too: one more thread would take turns with them, which costs more than the
+reading itself.
 Crops are classified in full batches, across tiles. Everything is collected in the order of the tiles, whichever worker
 was faster: so batches hold the same images every time, and a slide gives the same result every time.
 """
@@ -21,6 +22,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
+from spore_yolo.files.cores import core_count
 from spore_yolo.inference.backends.runner import Runner, pool_for
 from spore_yolo.inference.bands import Band, read_bands
 from spore_yolo.inference.classifier import CropNamer
@@ -154,8 +156,8 @@ def scan(
 
 @contextmanager
 def _readers(pool: ThreadPoolExecutor, runner: Runner) -> Iterator[ThreadPoolExecutor]:
-    """The threads that read: the workers, but where there is one alone, it would keep a GPU waiting."""
-    if runner.workers > 1:
+    """The threads that read: the workers where they take all cores, else one more, as where a few feed a GPU."""
+    if runner.workers >= core_count():
         yield pool
         return
     with ThreadPoolExecutor(1, "read") as reader:
