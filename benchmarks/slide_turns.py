@@ -1,10 +1,10 @@
 """What going over a slide costs beside the forward passes: ``python benchmarks/slide_turns.py --help``.
 
 On a machine whose speed goes up and down by a tenth within minutes, a ratio of two runs of minutes says little. Here
-all contestants take turns in one process, a few seconds each, and the ratios are those of one round: the forward passes of
-the detector alone on tiles that were cut beforehand, with several batch sizes; the classifier's on crops of what the
-pair found; the detector and the pair over the slide's file, as shipped; the detector over the same pixels, decoded in
-memory.
+all contestants take turns in one process, a few seconds each, and the ratios are those of one round: the forward
+passes of the detector alone on tiles that were cut beforehand, with several batch sizes; the classifier's on crops of
+what the pair found; the detector and the pair over the slide's file, as shipped; the detector over the same pixels,
+decoded in memory.
 """
 
 from __future__ import annotations

@@ -3,9 +3,8 @@
 The slide is read band by band, one ahead. Workers, as many as the backend wants, each take a few tiles of a band, run
 the detector on them, suppress what it proposes twice, and cut the crops of what may stay out of the band, which lies in
 memory. Where they take all cores they read, too: one more thread would take turns with them, which costs more than the
-reading itself.
-Crops are classified in full batches, across tiles. Everything is collected in the order of the tiles, whichever worker
-was faster: so batches hold the same images every time, and a slide gives the same result every time.
+reading itself. Crops are classified in full batches, across tiles. Everything is collected in the order of the tiles,
+whichever worker was faster: so batches hold the same images every time, and a slide gives the same result every time.
 """
 
 from __future__ import annotations

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -107,6 +108,29 @@ def test_no_spore_is_lost_or_doubled_whatever_the_batch_and_the_threads(
     # As if each crop were cut out of the whole slide and classified alone.
     crops = cut_crops(slide, found.boxes, 0.5, 32)
     assert found.probabilities == pytest.approx(np.concatenate([by.probabilities_of_crops(one[None]) for one in crops]))
+
+
+@pytest.mark.parametrize(
+    ("workers", "cores", "reads"),
+    [
+        pytest.param(2, 2, "look", id="the workers take all cores"),
+        pytest.param(1, 1, "look", id="the only core"),
+        pytest.param(2, 8, "read", id="cores are free"),
+    ],
+)
+def test_no_more_threads_than_cores(
+    slide: np.ndarray, spots: list[Any], workers: int, cores: int, reads: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Noting(ArraySlide):
+        def read(self, window: tuple[int, int, int, int], level: int = 0) -> np.ndarray:
+            by.add(threading.current_thread().name.partition("_")[0])
+            return super().read(window, level)
+
+    by, runner = set[str](), SpotRunner()
+    runner.workers = workers
+    monkeypatch.setattr(scanning, "core_count", lambda: cores)
+    assert boxes_of(scan(Noting(slide), runner, SETTINGS)[0]) == spots
+    assert by == {reads}
 
 
 @pytest.mark.parametrize("order", ["backwards", "shuffled"])
