@@ -224,7 +224,7 @@ def test_resume_where_nothing_was_begun_begins(spore_yolo: Run, command: list[An
         pytest.param(["--no-images"], "--no-images: False then, True now", id="images"),
         pytest.param(["--no-resample"], "--no-resample: False then, True now", id="resampling"),
         pytest.param(["--z", "3"], "--z: best then, 3 now", id="focal plane"),
-        pytest.param(["--batch", "2"], "--batch: 1 then, 2 now", id="batch"),
+        pytest.param(["--batch", "3"], "--batch: 2 then, 3 now", id="batch"),
     ],
 )
 def test_resume_with_other_options_is_refused(

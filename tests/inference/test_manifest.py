@@ -118,6 +118,7 @@ PROMISE: dict[str, Any] = {
     "specificity": {"smut": 0.91},
     "stored_point_specificity": {"smut": None},
     "notes": ["small"],
+    "precision": "float32",
     "date": "2026-11-24T12:00:00+00:00",
 }
 VERSION_3: dict[str, Any] = {
@@ -214,6 +215,12 @@ def test_version_2_has_no_further_operating_points(tmp_path: Path) -> None:
 def test_version_3_has_no_backends(tmp_path: Path) -> None:
     dumped = read_manifest(written(tmp_path, VERSION_3)).model_dump(by_alias=True, mode="json")
     assert dumped == {**VERSION_3, "pair_version": 4, "backends": {}, "empty": None}
+
+
+def test_a_promise_that_does_not_note_its_precision_was_made_in_32_bits(tmp_path: Path) -> None:
+    content: dict[str, Any] = yaml.safe_load(yaml.safe_dump(VERSION_4))
+    del content["operating_points"]["recall-0.95"]["promise"]["precision"]
+    assert read_manifest(written(tmp_path, content)).operating_points["recall-0.95"].promise.precision == "float32"
 
 
 def test_version_4_comes_back_as_it_was_written(tmp_path: Path) -> None:

@@ -58,7 +58,9 @@ def colour_runner() -> Any:
         def __getitem__(self, at: Any) -> Any:
             return head if at == -1 else torch.nn.Sequential(mean)
 
-    return SimpleNamespace(network=SimpleNamespace(model=Network()), device=torch.device("cpu"), workers=1)
+    return SimpleNamespace(
+        network=SimpleNamespace(model=Network()), device=torch.device("cpu"), precision="float32", workers=1
+    )
 
 
 @settings(max_examples=40)
