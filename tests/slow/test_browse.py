@@ -73,7 +73,8 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     seen = SimpleNamespace(features=lambda crops: crops.reshape(len(crops), -1)[:, :60].astype(np.float32))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(root)
-        pair = SimpleNamespace(manifest=manifest, classifier=seen)
+        detector = SimpleNamespace(runner=SimpleNamespace(precision="float32"))
+        pair = SimpleNamespace(manifest=manifest, detector=detector, classifier=seen)
         patch.setattr("spore_yolo.inference.pair.load", lambda *_: pair)
         patch.setattr("spore_yolo.prediction.looking.look_at", lambda *_: (found_by_a_good_pair(drawn), Caps(0.5)))
         assert main(["import", "toy", "--images", "slides", "--labels", "labels.csv", "--format", "csv"]) == 0
