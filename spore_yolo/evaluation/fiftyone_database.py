@@ -46,6 +46,9 @@ def own_fiftyone() -> Iterator[Any]:
     path = folder / SOCKET
     (folder / "database").mkdir()
     command += ["--dbpath", str(folder / "database"), "--bind_ip", str(path), "--filePermissions", "0600"]
+    # It would also open /tmp/mongodb-27017.sock, which is one for all users: another's database would lose it, and of
+    # two that start at the same moment one fails.
+    command.append("--nounixsocket")
     command += ["--logpath", str(folder / "database.log")]
     # Without these a fresh database takes 300 MB of disk and half of the memory.
     command += ["--wiredTigerEngineConfigString", "log=(file_max=8MB,prealloc=false)", "--wiredTigerCacheSizeGB", "0.5"]

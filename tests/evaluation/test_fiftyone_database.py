@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import subprocess
@@ -148,8 +149,10 @@ def test_only_the_user_may_open_the_database(start: Any, place: Path) -> None:
     (folder,) = place.iterdir()
     assert folder.stat().st_mode & 0o077 == 0
     assert (folder / "database.sock").stat().st_mode & 0o077 == 0
-    database = next(line for line in databases(folder) if "--bind_ip" in line)
-    assert "--port" not in database
+    entries = [json.loads(line) for line in (folder / "database.log").read_text().splitlines()]
+    listens = [entry["attr"]["address"] for entry in entries if entry["msg"] == "Listening on"]
+    # No port, and no socket in a folder of all users.
+    assert listens == [str(folder / "database.sock")]
     # A fresh database of MongoDB's own settings takes 300 MB.
     assert sum(path.stat().st_blocks * 512 for path in folder.rglob("*") if path.is_file()) < 50e6
 
