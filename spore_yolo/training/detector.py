@@ -17,7 +17,7 @@ from spore_yolo.files.cores import core_count
 from spore_yolo.files.errors import SporeYoloError, UsageError
 from spore_yolo.inference.device import torch_device
 from spore_yolo.inference.ultralytics_setup import import_ultralytics
-from spore_yolo.training.epochs import EpochFollower, OnEpoch, epochs_of
+from spore_yolo.training.epochs import EpochFollower, OnEpoch, epochs_of, keep_epochs
 from spore_yolo.training.starting import check_weights, load_model, plain, starting_model
 
 MODELS = tuple(f"yolov8{size}{head}" for head in ("", "-p2") for size in "nsmlx")
@@ -128,8 +128,10 @@ def train_detector(
         previous = _read_record(record)
         model, start = load_model(ultralytics, last), str(previous["start"])
         epoch, epochs = model.ckpt["epoch"], model.ckpt["train_args"]["epochs"]
+        if epoch >= 0:
+            keep_epochs(run / "results.csv", epoch + 1)
         if on_epoch is not None:
-            for number, figures in epochs_of(run / "results.csv", None if epoch < 0 else epoch + 1):
+            for number, figures in epochs_of(run / "results.csv"):
                 on_epoch(number, figures)
         if best.exists() and (epoch < 0 or epoch + 1 >= epochs):
             # Ultralytics strips the last checkpoint when it is done; asked to resume it would begin anew.

@@ -7,6 +7,8 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from spore_yolo.files.atomic import write_text
+
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 """Is told the number of an epoch, from 1 on, and its figures."""
 
@@ -40,26 +42,35 @@ class EpochFollower:
         self._tell(trainer.epoch + 1, {_name(key): float(value) for key, value in figures.items()})
 
 
-def epochs_of(results: Path, last: int | None = None) -> Iterator[tuple[int, dict[str, float]]]:
-    """The figures of the epochs that Ultralytics' ``results.csv`` holds, in its precision; none where there is no file.
-
-    Args:
-        results: The file.
-        last: The last epoch that counts; ``None``: all count.
-    """
+def epochs_of(results: Path) -> Iterator[tuple[int, dict[str, float]]]:
+    """The figures of the epochs that Ultralytics' ``results.csv`` holds, in its precision; none without it."""
     if not results.exists():
         return
     with results.open(encoding="utf-8", newline="") as stream:
         for row in csv.DictReader(stream, skipinitialspace=True):
-            epoch = int(row["epoch"])
-            if last is not None and epoch > last:
-                continue
             figures = {key: float(value) for key, value in row.items() if key not in ("epoch", "time")}
             seen = {key: value for key, value in figures.items() if key.startswith(("metrics/", "val/"))}
             # An epoch that was not validated has zeros there, or what an earlier one had.
             if not any(seen.values()):
                 figures = {key: value for key, value in figures.items() if key not in seen}
-            yield epoch, {_name(key): value for key, value in figures.items()}
+            yield int(row["epoch"]), {_name(key): value for key, value in figures.items()}
+
+
+def keep_epochs(results: Path, last: int) -> None:
+    """Takes the epochs that will be trained again, and a line that was cut short, out of Ultralytics' ``results.csv``.
+
+    Ultralytics appends a line before it saves the epoch's checkpoint, and on resuming appends that epoch once more.
+
+    Args:
+        results: The file; nothing is done where there is none.
+        last: The last epoch that stays.
+    """
+    if not results.exists():
+        return
+    header, *lines = results.read_text(encoding="utf-8").splitlines(keepends=True) or [""]
+    whole = (line for line in lines if line.endswith("\n") and line.count(",") == header.count(","))
+    kept = "".join([header, *(line for line in whole if int(line.split(",")[0]) <= last)])
+    write_text(results, kept)
 
 
 def _name(key: str) -> str:

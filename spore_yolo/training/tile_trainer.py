@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections import defaultdict
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from copy import copy
 from pathlib import Path
 from typing import Any
@@ -124,6 +126,42 @@ class TileTrainer(DetectionTrainer):  # type: ignore[misc, unused-ignore]
             boxes = turned[batch["batch_idx"].long()]
             batch["bboxes"][boxes] = batch["bboxes"][boxes][:, [1, 0, 3, 2]]
         return batch
+
+    def save_model(self) -> Any:
+        """As the original, but a checkpoint appears whole or not at all."""
+        with self._whole_checkpoints():
+            return super().save_model()
+
+    def final_eval(self) -> None:
+        """As the original, which writes both checkpoints once more, but they change whole or not at all."""
+        places = self.last, self.best
+        with self._whole_checkpoints():
+            for place, temporary in zip(places, (self.last, self.best), strict=True):
+                if place.exists():
+                    shutil.copyfile(place, temporary)
+            super().final_eval()
+
+    @contextmanager
+    def _whole_checkpoints(self) -> Iterator[None]:
+        """Lets Ultralytics write under other names, then renames: whenever it is killed, whole checkpoints are there.
+
+        The last checkpoint comes last, since it is what a training goes on from: the epoch that it holds has been
+        compared with the best.
+        """
+        places = {"best": self.best, "last": self.last}
+        temporary = {name: place.with_name(f".{place.name}") for name, place in places.items()}
+        try:
+            for name, path in temporary.items():
+                path.unlink(missing_ok=True)
+                setattr(self, name, path)
+            yield
+            for name, path in temporary.items():
+                if path.exists():
+                    path.replace(places[name])
+        finally:
+            for name, place in places.items():
+                temporary[name].unlink(missing_ok=True)
+                setattr(self, name, place)
 
     def get_validator(self) -> Any:
         """As the original, with :class:`TileValidator`."""

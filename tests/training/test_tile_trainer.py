@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 
-from spore_yolo.training.tile_trainer import SourceSampler, TileTrainer, TileValidator, _pace
+from spore_yolo.training.tile_trainer import DetectionTrainer, SourceSampler, TileTrainer, TileValidator, _pace
 
 
 def test_an_epoch_takes_each_source_as_often_as_one_variant_has_tiles() -> None:
@@ -99,3 +100,72 @@ def test_nms_takes_the_time_it_needs(monkeypatch: pytest.MonkeyPatch) -> None:
     validator.args = SimpleNamespace(conf=0.01, iou=0.7, single_cls=False, agnostic_nms=False, max_det=300)
     prediction = torch.tensor([[50.0], [50.0], [20.0], [20.0], [0.9]]).repeat(2, 1, 1)
     assert [len(found["conf"]) for found in validator.postprocess(prediction)] == [1, 1]
+
+
+@pytest.fixture
+def saving(trainer: TileTrainer, tmp_path: Path) -> TileTrainer:
+    """With checkpoints of an epoch that was the best so far."""
+    trainer.last, trainer.best = tmp_path / "last.pt", tmp_path / "best.pt"
+    for path in (trainer.last, trainer.best):
+        path.write_text("epoch 1")
+    return trainer
+
+
+def content(trainer: TileTrainer) -> dict[str, str]:
+    """Of the folder of checkpoints."""
+    return {path.name: path.read_text() for path in trainer.last.parent.iterdir()}
+
+
+@pytest.mark.parametrize("best", [True, False])
+def test_checkpoints_of_the_next_epoch(saving: TileTrainer, monkeypatch: pytest.MonkeyPatch, best: bool) -> None:
+    def save(trainer: TileTrainer) -> bool:
+        trainer.last.write_text("epoch 2")
+        if best:
+            trainer.best.write_text("epoch 2")
+        return True
+
+    monkeypatch.setattr(DetectionTrainer, "save_model", save)
+    assert saving.save_model()
+    assert content(saving) == {"last.pt": "epoch 2", "best.pt": "epoch 2" if best else "epoch 1"}
+    assert (saving.last.name, saving.best.name) == ("last.pt", "best.pt")
+
+
+@pytest.mark.parametrize("written", [1, 2])
+def test_a_full_disk_leaves_the_checkpoints_of_the_epoch_before(
+    saving: TileTrainer, monkeypatch: pytest.MonkeyPatch, written: int
+) -> None:
+    def save(trainer: TileTrainer) -> None:
+        for path in (trainer.last, trainer.best)[:written]:
+            path.write_text("epo")
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(DetectionTrainer, "save_model", save)
+    with pytest.raises(OSError, match="no space left"):
+        saving.save_model()
+    assert content(saving) == {"last.pt": "epoch 1", "best.pt": "epoch 1"}
+
+
+def test_what_a_kill_left_is_never_taken_for_a_checkpoint(saving: TileTrainer, monkeypatch: pytest.MonkeyPatch) -> None:
+    (saving.last.parent / ".best.pt").write_text("epo")
+    monkeypatch.setattr(DetectionTrainer, "save_model", lambda trainer: trainer.last.write_text("epoch 2"))
+    saving.save_model()
+    assert content(saving) == {"last.pt": "epoch 2", "best.pt": "epoch 1"}
+
+
+def test_the_last_look_changes_the_checkpoints_whole_or_not_at_all(
+    saving: TileTrainer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def strip(trainer: TileTrainer) -> None:
+        assert trainer.best.read_text() == "epoch 1"
+        trainer.last.write_text("stripped")
+        if breaks:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(DetectionTrainer, "final_eval", strip)
+    breaks = True
+    with pytest.raises(KeyboardInterrupt):
+        saving.final_eval()
+    assert content(saving) == {"last.pt": "epoch 1", "best.pt": "epoch 1"}
+    breaks = False
+    saving.final_eval()
+    assert content(saving) == {"last.pt": "stripped", "best.pt": "epoch 1"}
