@@ -33,7 +33,7 @@ from spore_yolo.cli import (
     train_detector,
 )
 from spore_yolo.cli.lake_paths import mirrored, told_as_addresses
-from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.errors import SporeYoloError, stop_behind
 
 EPILOG = """\
 the way through:
@@ -118,10 +118,12 @@ def _run(parsed: argparse.Namespace) -> int:
         with mirrored(parsed):
             parsed.run(parsed)
     except SporeYoloError as error:
+        # A stop that was taken for damage; one that merely came before says something of its own.
+        if stop := stop_behind(error.__cause__):
+            return _stopped(stop)
         return _fail(str(error), error.exit_code)
-    except KeyboardInterrupt as interrupt:
-        _stops.append(interrupt)
-        return _fail(f"interrupted; {interrupt}" if str(interrupt) else "interrupted; nothing half done was left", 1)
+    except KeyboardInterrupt as stop:
+        return _stopped(stop)
     except MemoryError:
         return _fail("memory ran out; close other programs, or work on fewer or smaller slides at a time", 1)
     except OSError as error:
@@ -133,6 +135,10 @@ def _run(parsed: argparse.Namespace) -> int:
         if isinstance(error, BrokenPipeError):
             return 1
         return _fail(f"{where}{error.strerror or error}", 1)
+    except Exception as error:
+        if stop := stop_behind(error):
+            return _stopped(stop)
+        raise
     finally:
         signal.signal(signal.SIGTERM, previous)
     return 0
@@ -140,6 +146,11 @@ def _run(parsed: argparse.Namespace) -> int:
 
 def _interrupt(signal_number: int, frame: FrameType | None) -> None:
     raise KeyboardInterrupt
+
+
+def _stopped(stop: KeyboardInterrupt) -> int:
+    _stops.append(stop)
+    return _fail(f"interrupted; {stop}" if str(stop) else "interrupted; nothing half done was left", 1)
 
 
 def _fail(message: str, code: int) -> int:

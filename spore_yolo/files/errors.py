@@ -19,6 +19,20 @@ class UsageError(SporeYoloError):
     exit_code = 2
 
 
+def stop_behind(error: BaseException | None) -> KeyboardInterrupt | None:
+    """The Ctrl-C that came out as an error of another kind, as it may where it meets Python within an import.
+
+    Args:
+        error: What was raised.
+
+    Returns:
+        The stop among all that led to the error; ``None`` if it was none.
+    """
+    while error is not None and not isinstance(error, KeyboardInterrupt):
+        error = error.__cause__ or error.__context__
+    return error
+
+
 @dataclass(frozen=True)
 class Problem:
     """One thing that is wrong with one place of the input.

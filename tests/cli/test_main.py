@@ -31,6 +31,17 @@ def failing(monkeypatch: pytest.MonkeyPatch) -> Callable[[BaseException], int]:
     return run
 
 
+def run_stopped(folder: Path) -> subprocess.CompletedProcess[str]:
+    """Runs ``stopped.py`` of a folder as a program of its own."""
+    return subprocess.run(
+        [sys.executable, "-m", "stopped"],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+
+
 @pytest.mark.parametrize(
     ("error", "code", "message"),
     [
@@ -61,6 +72,56 @@ def test_one_clear_message_and_the_right_code(
     told = capsys.readouterr().err
     assert message in told
     assert told.startswith("spore-yolo: error: ")
+
+
+def wrapped(error: Exception, **how: BaseException) -> Exception:
+    """An error with another behind it, its ``cause`` (raise ... from) or its ``context`` (raised while handling it)."""
+    error.__cause__, error.__context__ = how.get("cause"), how.get("context") or how.get("cause")
+    return error
+
+
+@pytest.mark.parametrize(
+    "error",
+    [
+        wrapped(RuntimeError("Error calling __set_name__"), cause=KeyboardInterrupt()),
+        wrapped(ImportError("no numpy"), context=wrapped(RuntimeError("x"), cause=KeyboardInterrupt())),
+        wrapped(SporeYoloError("x.pt: no checkpoint"), cause=wrapped(RuntimeError("x"), cause=KeyboardInterrupt())),
+    ],
+    ids=["Python wrapped it", "a library wrapped it", "we took it for damage"],
+)
+def test_a_stop_that_comes_out_as_something_else(
+    failing: Callable[[BaseException], int], capsys: pytest.CaptureFixture[str], error: BaseException
+) -> None:
+    assert failing(error) == 1
+    assert capsys.readouterr().err == "spore-yolo: error: interrupted; nothing half done was left\n"
+
+
+def test_what_fails_after_a_stop_is_told(
+    failing: Callable[[BaseException], int], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert failing(wrapped(SporeYoloError("could not be written back"), context=KeyboardInterrupt())) == 1
+    assert capsys.readouterr().err == "spore-yolo: error: could not be written back\n"
+
+
+def test_a_real_stop_within_an_import(tmp_path: Path) -> None:
+    """Python makes a RuntimeError of it."""
+    (tmp_path / "stopped.py").write_text(
+        """
+import argparse
+from spore_yolo.cli import main as program
+
+class Named:
+    def __set_name__(self, *_):
+        raise KeyboardInterrupt
+
+parser = argparse.ArgumentParser()
+parser.set_defaults(run=lambda _: type("Holds", (), {"one": Named()}))
+program.build_parser = lambda: parser
+program.entry([])
+"""
+    )
+    result = run_stopped(tmp_path)
+    assert (result.returncode, result.stderr) == (1, "spore-yolo: error: interrupted; nothing half done was left\n")
 
 
 def test_a_mistake_of_ours_is_not_hidden(failing: Callable[[BaseException], int]) -> None:
@@ -96,14 +157,7 @@ program.build_parser = lambda: parser
 program.entry([])
 """
     )
-    root = str(Path(__file__).parents[2])
-    result = subprocess.run(
-        [sys.executable, "-m", "stopped"],
-        capture_output=True,
-        text=True,
-        cwd=tmp_path,
-        env={**os.environ, "PYTHONPATH": root},
-    )
+    result = run_stopped(tmp_path)
     assert result.returncode == 1, result.stderr
     assert result.stderr == "spore-yolo: error: interrupted; nothing half done was left\n"
 

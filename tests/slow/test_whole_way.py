@@ -18,6 +18,7 @@ import pytest
 import yaml
 
 from spore_yolo.inference.pair import load
+from tests.conftest import draw_slides
 
 pytestmark = pytest.mark.slow
 
@@ -44,6 +45,15 @@ def start(*arguments: str, cwd: Path) -> subprocess.Popen[str]:
     )
 
 
+def interrupt(process: subprocess.Popen[str]) -> str:
+    """Presses Ctrl-C, as often as it takes: Python ignores one that comes while an object is being removed."""
+    for _ in range(10):
+        process.send_signal(signal.SIGINT)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            return process.communicate(timeout=30)[0]
+    raise AssertionError("goes on after ten times Ctrl-C")
+
+
 def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 400) -> None:
     end = time.monotonic() + seconds
     while not path.exists():
@@ -55,8 +65,6 @@ def wait_for(path: Path, process: subprocess.Popen[str], seconds: float = 400) -
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory: pytest.TempPathFactory, untrained_checkpoint: Path) -> Path:
     """A folder with a drawn dataset that is imported and a detector that is trained for two epochs."""
-    from tests.conftest import draw_slides
-
     root = tmp_path_factory.mktemp("way")
     drawn = draw_slides(root)
     # Given weights, so that no test depends on whether the pretrained ones can be downloaded.
@@ -131,8 +139,7 @@ def test_interrupted_training_goes_on(folder: Path) -> None:
     process = start(*TRAIN, "--name", "stopped", "--epochs", "12", cwd=folder)
     run = folder / "runs" / "stopped"
     wait_for(run / "training.json", process)
-    process.send_signal(signal.SIGINT)
-    out = process.communicate(timeout=120)[0]
+    out = interrupt(process)
     assert process.returncode == 1, out
     assert "spore-yolo: error: interrupted; go on with: spore-yolo train-detector --resume --name stopped" in out
     assert "Traceback" not in out
@@ -152,7 +159,8 @@ def test_training_stopped_by_the_clock(folder: Path) -> None:
     result = program(*TRAIN, "--name", "clock", "--minutes", "0.2", cwd=folder)
     assert result.returncode == 0, result.stdout[-3000:] + result.stderr[-3000:]
     made = yaml.safe_load((folder / "runs" / "clock" / "pair" / "pair.yaml").read_text())["made"]["detector"]
-    assert 0.15 < made["minutes"] < 2.0
+    # Ultralytics reckons by the epochs before how many there will be, and a slow first one makes it stop early.
+    assert 0.08 < made["minutes"] < 2.0
     assert time.monotonic() - began < 300
 
 
@@ -169,7 +177,7 @@ def test_one_class_and_scale_and_p2(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("moment", "command"),
     [
-        ("reading images", ["import", "again", "--images", "slides", "--labels", "labels.csv", "--format", "csv"]),
+        ("reading images", ["import", "again", "--images", "many/slides", "--labels", "many/labels.csv"]),
         ("looking", ["predict", "--run", "runs/toy", "--source", "slides", "--output", "stopped"]),
         ("looking", ["evaluate", "--run", "runs/toy", "--dataset", "toy", "--split", "val", "--output", "stopped"]),
     ],
@@ -177,6 +185,9 @@ def test_one_class_and_scale_and_p2(folder: Path) -> None:
 )
 def test_ctrl_c_in_the_other_commands(folder: Path, moment: str, command: list[str]) -> None:
     """Each is stopped as soon as its progress bar shows."""
+    if moment == "reading images":
+        # Enough for seconds: the signal must come before the end.
+        draw_slides(folder / "many", count=300)
     process = start(*command, cwd=folder)
     assert process.stdout is not None
     text = ""
@@ -184,8 +195,7 @@ def test_ctrl_c_in_the_other_commands(folder: Path, moment: str, command: list[s
         character = process.stdout.read(1)
         assert character, text
         text += character
-    process.send_signal(signal.SIGINT)
-    out = text + process.communicate(timeout=60)[0]
+    out = text + interrupt(process)
     if process.returncode == 0:
         pytest.skip("the command was done before the signal came")
     assert process.returncode == 1, out

@@ -13,7 +13,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from spore_yolo.files.errors import SporeYoloError
+from spore_yolo.files.errors import SporeYoloError, stop_behind
 from spore_yolo.files.images import TooLargeImage, UnreadableImage
 
 Pixels = npt.NDArray[np.uint8]
@@ -46,6 +46,8 @@ def clear_errors(name: str, expected: str) -> Iterator[None]:
     except MemoryError:
         raise TooLargeImage(f"{name}: its pixels do not fit into memory; use a machine with more") from None
     except Exception as error:  # readers raise errors of every type for damaged files
+        if stop := stop_behind(error):
+            raise stop from None
         found = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         raise UnreadableSlide(
             f"{name}: expected {expected}, found a damaged or truncated file ({found[:200]}); copy it again"

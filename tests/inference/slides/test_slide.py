@@ -87,3 +87,10 @@ def test_level_for_a_factor(colours: Pixels, factor: float, level: int) -> None:
 def test_errors_of_readers_become_errors_for_people(raised: Exception, kind: type[Exception], message: str) -> None:
     with pytest.raises(kind, match=message), slide.clear_errors("a.tif", "a whole TIFF"):
         raise raised
+
+
+def test_a_stop_that_a_reader_wrapped_is_no_damage() -> None:
+    error = RuntimeError("Error calling __set_name__")
+    error.__cause__ = KeyboardInterrupt()
+    with pytest.raises(KeyboardInterrupt), slide.clear_errors("a.tif", "a whole TIFF"):
+        raise error
