@@ -20,6 +20,9 @@ from spore_yolo.pipeline.machines import FlowConfiguration, Machine, Packages
 
 MB_PER_GB = 1024
 
+CARD_SECONDS = 300
+"""How long a card may take to be drawn; after Metaflow's own 45 s a slow machine would go without one, unsaid."""
+
 EXTRAS = ("", "backends", "lake", "pipeline", "tracking")
 """Extras of spore-yolo that its steps use."""
 

@@ -7,7 +7,7 @@ from typing import Any
 from metaflow import Config, FlowSpec, card, current, step
 
 from spore_yolo.pipeline.configuration import PredictionConfiguration
-from spore_yolo.pipeline.decorating import configured
+from spore_yolo.pipeline.decorating import CARD_SECONDS, configured
 from spore_yolo.pipeline.failing import told_in_short
 
 
@@ -37,7 +37,7 @@ class PredictionFlow(FlowSpec):
         self.next(self.join)
 
     # The card is made here, so that it is there also where the last step raises the alarm.
-    @card(type="blank", id="results")
+    @card(type="blank", id="results", timeout=CARD_SECONDS)
     @step
     def join(self, inputs: Any) -> None:
         """Makes one result of what the shards found."""

@@ -10,7 +10,7 @@ from typing import Any
 from metaflow import Config, FlowSpec, card, current, step
 
 from spore_yolo.pipeline.configuration import TRAINING_STEPS, TrainingConfiguration
-from spore_yolo.pipeline.decorating import configured
+from spore_yolo.pipeline.decorating import CARD_SECONDS, configured
 from spore_yolo.pipeline.failing import told_in_short
 
 
@@ -47,14 +47,14 @@ class TrainingFlow(FlowSpec):
             self.findings = check(self.loaded)
         self.next(self.split)
 
-    @card(type="blank", id="dataset")
+    @card(type="blank", id="dataset", timeout=CARD_SECONDS)
     @step
     def split(self) -> None:
         """Imports the dataset, splits it by group, and deals out the branches."""
         split_dataset(self)
         self.next(self.train_detector, foreach="branches")
 
-    @card(type="blank", id="training")
+    @card(type="blank", id="training", timeout=CARD_SECONDS)
     @step
     def train_detector(self) -> None:
         """Trains the detector of a branch."""
@@ -75,7 +75,7 @@ class TrainingFlow(FlowSpec):
                 self.crops = training_steps.mine_crops(_configuration(self), self.input, self.loaded)
         self.next(self.train_classifier)
 
-    @card(type="blank", id="training")
+    @card(type="blank", id="training", timeout=CARD_SECONDS)
     @step
     def train_classifier(self) -> None:
         """Trains the classifier of a branch."""
@@ -97,8 +97,8 @@ class TrainingFlow(FlowSpec):
                 self.calibration = training_steps.calibrate(_configuration(self), self.input, self.loaded)
         self.next(self.evaluate)
 
-    @card(type="blank", id="failures")
-    @card(type="blank", id="evaluation")
+    @card(type="blank", id="failures", timeout=CARD_SECONDS)
+    @card(type="blank", id="evaluation", timeout=CARD_SECONDS)
     @step
     def evaluate(self) -> None:
         """Measures the pair of a branch."""
@@ -112,14 +112,14 @@ class TrainingFlow(FlowSpec):
                 _show("failures", cards.failures, configuration, self.loaded, self.input, self.evaluation)
         self.next(self.join)
 
-    @card(type="blank", id="branches")
+    @card(type="blank", id="branches", timeout=CARD_SECONDS)
     @step
     def join(self, inputs: Any) -> None:
         """Puts the branches side by side."""
         join_branches(self, inputs)
         self.next(self.end)
 
-    @card(type="blank", id="conclusion")
+    @card(type="blank", id="conclusion", timeout=CARD_SECONDS)
     @step
     def end(self) -> None:
         """Says what came of it, what it means, and what to do next."""

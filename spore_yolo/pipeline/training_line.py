@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from spore_yolo.pipeline.decorating import CARD_SECONDS
 from spore_yolo.pipeline.training_flow import TrainingFlow, join_branches, split_dataset
 
 from metaflow import Config, card, step  # isort: skip
@@ -19,14 +20,14 @@ class TrainingLine(TrainingFlow):
         """The one branch that there is."""
         return self.branches[0]
 
-    @card(type="blank", id="dataset")
+    @card(type="blank", id="dataset", timeout=CARD_SECONDS)
     @step
     def split(self) -> None:
         """Imports the dataset, and splits it by group."""
         split_dataset(self)
         self.next(self.train_detector)
 
-    @card(type="blank", id="branches")
+    @card(type="blank", id="branches", timeout=CARD_SECONDS)
     @step
     def join(self) -> None:
         """Says what came of the one pair."""
