@@ -45,8 +45,10 @@ def heed_signals() -> None:
 @pytest.fixture
 def place() -> Iterator[Path]:
     """A folder for temporary files whose path is short enough for a socket."""
-    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp") as folder:
+    with tempfile.TemporaryDirectory(prefix="t", dir="/tmp", ignore_cleanup_errors=True) as folder:
         yield Path(folder)
+        # A database that is just being stopped removes its files as well.
+        until(lambda: not databases(Path(folder)))
 
 
 @pytest.fixture

@@ -30,12 +30,12 @@ def test_the_command_ends_when_the_pipe_closes(folder: Path) -> None:
     assert process.stdout.readline() == b"1\n"
     assert process.poll() is None
     process.stdin.close()
-    assert process.wait(timeout=60) == 0
+    assert process.wait(timeout=300) == 0
     assert not folder.exists()
 
 
 @pytest.mark.parametrize(("code", "told"), [(14, 14), (0, 1)])
 def test_a_command_that_ends_by_itself_leaves_its_log(folder: Path, code: int, told: int) -> None:
     process = start(folder, sys.executable, "-c", f"raise SystemExit({code})")
-    assert process.wait(timeout=60) == told
+    assert process.wait(timeout=300) == told
     assert (folder / "log").read_text() == "words"

@@ -174,7 +174,7 @@ def flow(
         env=account.environment | changes,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

@@ -6,6 +6,7 @@ Metaflow starts each task with this file again. The folder that ``SPOT_KILLS`` n
 
 from __future__ import annotations
 
+import fcntl
 import os
 import signal
 from pathlib import Path
@@ -24,13 +25,16 @@ def kills_itself(folder: Path) -> None:
 
     def save_and_count(run: SharedRun, *arguments: Any) -> None:
         save(run, *arguments)
-        with (folder / "log").open("a", encoding="utf-8") as log:
+        with (folder / "log").open("a+", encoding="utf-8") as log:
+            # Two tasks keep slides at the same time; the lock ends with the process.
+            fcntl.flock(log, fcntl.LOCK_EX)
             log.write(f"{arguments[0].slide}\n")
-        count = len((folder / "log").read_text(encoding="utf-8").splitlines())
-        order = folder / f"save-{count}"
-        if order.exists():
-            order.unlink()
-            os.kill(os.getpid(), signal.SIGKILL)
+            log.flush()
+            log.seek(0)
+            order = folder / f"save-{len(log.readlines())}"
+            if order.exists():
+                order.unlink()
+                os.kill(os.getpid(), signal.SIGKILL)
 
     SharedRun.save = save_and_count  # type: ignore[method-assign]
 

@@ -65,7 +65,7 @@ def program(script: str, *words: str, cwd: Path) -> subprocess.CompletedProcess[
         env={**os.environ, "METAFLOW_USER": "tester"},
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
         check=False,
     )
 

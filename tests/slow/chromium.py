@@ -39,6 +39,7 @@ class Chromium:
             os.dup2(high[1], 4)
 
         command = [find_chromium(), "--headless=new", "--no-sandbox", "--disable-gpu", "--hide-scrollbars"]
+        command += ["--disable-dev-shm-usage"]  # in containers it is often too small
         # Whatever is asked of other machines is seen, but does not get there.
         command += ["--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1", "--disable-background-networking"]
         command += ["--remote-debugging-pipe", f"--user-data-dir={self._profile}", "about:blank"]
@@ -86,7 +87,7 @@ class Chromium:
 
     def _next(self) -> dict[str, Any]:
         while b"\0" not in self._buffer:
-            assert select.select([self._read], [], [], 120)[0], "the browser does not answer"
+            assert select.select([self._read], [], [], 300)[0], "the browser does not answer"
             part = os.read(self._read, 1 << 20)
             assert part, "the browser ended"
             self._buffer += part
@@ -102,7 +103,7 @@ class Chromium:
         """Goes to an address."""
         self.call("Page.navigate", url=url)
 
-    def until(self, expression: str, seconds: float = 180) -> None:
+    def until(self, expression: str, seconds: float = 300) -> None:
         """Waits until an expression is true."""
         end = time.monotonic() + seconds
         while not self.evaluate(expression):

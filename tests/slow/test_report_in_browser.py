@@ -71,7 +71,8 @@ def chromium(profile: Path, *arguments: str) -> subprocess.CompletedProcess[str]
     if program is None:
         pytest.skip(f"SKIPPED: no browser here ({', '.join(NAMES)}); nobody looked at the report in this run")
     command = [program, "--headless=new", "--no-sandbox", "--disable-gpu", f"--user-data-dir={profile}", *arguments]
-    return subprocess.run(command, capture_output=True, text=True, timeout=180, check=True)
+    command.append("--disable-dev-shm-usage")  # in containers it is often too small
+    return subprocess.run(command, capture_output=True, text=True, timeout=600, check=True)
 
 
 @pytest.fixture(scope="module", params=["few classes", "many classes, hostile names"])

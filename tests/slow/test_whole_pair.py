@@ -67,9 +67,13 @@ def test_predictions_hold_no_debris_and_candidates_everything(
     detections = pd.read_csv(folder / "found" / "predictions.csv")
     point = yaml.safe_load((folder / "runs" / "sample" / "pair" / "pair.yaml").read_text())["operating_point"]
     assert "debris" not in set(detections["class"])
-    passes = candidates["detector_score"] >= point["detector"] - 1e-5
-    passes &= candidates["class_score"] >= candidates["class"].map(point["class"]).fillna(2) - 1e-5
-    assert len(detections) == int(passes.sum())
+    over = np.minimum(
+        candidates["detector_score"] - point["detector"],
+        candidates["class_score"] - candidates["class"].map(point["class"]).fillna(2),
+    )
+    # The file's scores are rounded: one that lies at its threshold may lie on either side.
+    assert (over >= 2e-5).sum() <= len(detections) <= (over >= -2e-5).sum()
+    assert len(detections)
     expected = candidates["detector_score"] * candidates["class_score"]
     assert candidates["score"].to_numpy() == pytest.approx(expected.to_numpy(), abs=2e-5)
 

@@ -187,7 +187,7 @@ def test_an_unreachable_server_costs_bounded_time_and_loses_nothing(
     told_run(run, picture, pair)
     began = time.monotonic()
     (remains,) = Tracking(run, online).deliver(final=True)
-    assert time.monotonic() - began < 40
+    assert time.monotonic() - began < 100  # without the limit above it would be over 120
     assert "not in W&B yet: wandb sync" in remains
     assert set(offline_runs(run)) == {"detector"}
     # What could not be sent is there offline all the same.
