@@ -119,8 +119,8 @@ def _run(parsed: argparse.Namespace) -> int:
             parsed.run(parsed)
     except SporeYoloError as error:
         # A stop that was taken for damage; one that merely came before says something of its own.
-        if stop := stop_behind(error.__cause__):
-            return _stopped(stop)
+        if wrapped := stop_behind(error.__cause__):
+            return _stopped(wrapped)
         return _fail(str(error), error.exit_code)
     except KeyboardInterrupt as stop:
         return _stopped(stop)
@@ -136,8 +136,8 @@ def _run(parsed: argparse.Namespace) -> int:
             return 1
         return _fail(f"{where}{error.strerror or error}", 1)
     except Exception as error:
-        if stop := stop_behind(error):
-            return _stopped(stop)
+        if wrapped := stop_behind(error):
+            return _stopped(wrapped)
         raise
     finally:
         signal.signal(signal.SIGTERM, previous)
