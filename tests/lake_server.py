@@ -81,10 +81,10 @@ def s3_server(s3_log: Path) -> Iterator[str]:
     finally:
         process.stdin.close()
         process.terminate()
-        process.wait(timeout=20)
+        process.wait(timeout=120)
 
 
-def wait_until_it_answers(endpoint: str, seconds: float = 30) -> None:
+def wait_until_it_answers(endpoint: str, seconds: float = 120) -> None:
     end = time.monotonic() + seconds
     while True:
         try:

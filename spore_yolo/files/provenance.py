@@ -41,11 +41,12 @@ def _commit_of_checkout() -> str | None:
     try:
         # A checkout that merely lies around an installed package is not the code that runs.
         inside = _git(folder, "ls-files", "--error-unmatch", Path(__file__).name)
-        return _git(folder, "describe", "--always", "--abbrev=40", "--dirty") if inside else None
+        # Without any tag: what has one would be called by that.
+        return _git(folder, "describe", "--always", "--abbrev=40", "--dirty", "--exclude=*") if inside else None
     except (OSError, subprocess.SubprocessError):
         return None
 
 
 def _git(folder: Path, *arguments: str) -> str:
     command = ["git", "-C", str(folder), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    return subprocess.run(command, capture_output=True, text=True, check=True, timeout=60).stdout.strip()

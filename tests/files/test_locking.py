@@ -28,5 +28,6 @@ def test_who_waited_for_a_file_that_was_removed_locks_the_new_one(tmp_path: Path
         waiting.join(0.2)
         assert waiting.is_alive()
         place.unlink()
-    waiting.join(5)
+    waiting.join(60)
+    assert not waiting.is_alive()
     assert got == [False]

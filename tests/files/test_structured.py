@@ -75,10 +75,10 @@ LAUGHS = "a0: &a0 [ha, ha]\n" + "".join(f"a{n}: &a{n} [{', '.join([f'*a{n - 1}']
 )
 def test_read_yaml_is_bounded(file: Path, content: str, words: str) -> None:
     file.write_text(content)
-    begin = time.perf_counter()
+    begin = time.process_time()  # what other programs take does not count
     with pytest.raises(SporeYoloError, match=words) as caught:
         read_yaml(file)
-    assert time.perf_counter() - begin < 5
+    assert time.process_time() - begin < 5
     assert len(str(caught.value)) < 300 + len(str(file))
 
 

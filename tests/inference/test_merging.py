@@ -547,10 +547,10 @@ def test_a_hundred_thousand_boxes_take_about_a_second() -> None:
     """The bound leaves room for a busy machine; comparing each with each would take minutes."""
     found, grid = field_of(100_000, 20_000)
     assert len(found.boxes) > 100_000
-    begin = time.perf_counter()
+    begin = time.process_time()
     kept = found.merged(grid)
     without_doubles(found.boxes[kept], found.scores[kept], found.tile_of[kept], grid.tiles, 0.6)
-    assert time.perf_counter() - begin < 8
+    assert time.process_time() - begin < 8
     assert len(kept) < 100_200
 
 

@@ -22,7 +22,7 @@ def test_two_commands_that_pull_the_same_large_file_bring_it_once(
 
     def slowly(remote: RemotePath, etag: str | None = None, span: tuple[int, int] | None = None) -> bytes:
         begun.set()
-        assert goes_on.wait(20)
+        assert goes_on.wait(60)
         return original(remote, etag, span)
 
     monkeypatch.setattr(first._client, "read", slowly)
@@ -36,16 +36,17 @@ def test_two_commands_that_pull_the_same_large_file_bring_it_once(
 
     both = [threading.Thread(target=pulled, args=(lake,)) for lake in (first, second)]
     both[0].start()
-    assert begun.wait(10)
+    assert begun.wait(60)
     both[1].start()
-    told, end = "", time.monotonic() + 10
+    told, end = "", time.monotonic() + 60
     while "another command brings it to this machine" not in told:
         assert time.monotonic() < end, told
         told += capsys.readouterr().err
         time.sleep(0.02)
     goes_on.set()
     for one in both:
-        one.join(10)
+        one.join(60)
+        assert not one.is_alive()
     assert not failed
     assert (mirror_of(prefix) / "scan.svs").read_bytes() == content
     assert s3.asked().count("GET /lake/slides/scan.svs") == 3  # its parts, each once

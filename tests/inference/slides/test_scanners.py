@@ -138,7 +138,7 @@ def test_a_slide_is_not_closed_while_it_is_read(
     monkeypatch.setattr(slide, "_slide", Slow())
     reader = threading.Thread(target=slide.read, args=[(0, 0, 8, 8)])
     reader.start()
-    begun.wait(5)
+    assert begun.wait(60)
     slide.close()
     reader.join()
     assert order == ["read", "closed"]
