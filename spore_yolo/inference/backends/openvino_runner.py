@@ -65,6 +65,9 @@ class OpenVinoRunner:
             "INFERENCE_PRECISION_HINT": self._rest_of(precision),
             "NUM_STREAMS": self.workers,
             "INFERENCE_NUM_THREADS": self.workers,
+            # Each network would bind its threads to the same cores: a detector and a classifier that run side by side
+            # would share one of two, while the other has nothing to do.
+            "ENABLE_CPU_PINNING": False,
         }
         self._compiled: OrderedDict[tuple[int, ...], _Compiled] = OrderedDict()
         self._lock = threading.Lock()

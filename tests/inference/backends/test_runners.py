@@ -67,6 +67,14 @@ def test_a_detector_gives_what_torch_gives(backend: str, shape: tuple[int, ...],
     assert runner.backend == backend
 
 
+@pytest.mark.parametrize("task", ["detect", "classify"])
+def test_openvino_binds_no_threads_to_cores(exported: Exported, task: str) -> None:
+    runner = runner_of("openvino", exported, task)
+    runner(some_pixels(1, 32, 32, 3))
+    [compiled] = runner._compiled.values()
+    assert compiled.model.get_property("ENABLE_CPU_PINNING") is False
+
+
 @pytest.mark.parametrize("count", [1, 5, 64])
 def test_a_classifier_gives_what_torch_gives(backend: str, count: int, exported: Exported) -> None:
     runner, batch = runner_of(backend, exported, "classify"), some_pixels(count, 32, 32, 3)
