@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,25 +18,11 @@ pytest_plugins = ["tests.lake_server", "tests.toy_runs"]
 # Nothing is tracked unless a test asks for it: making a store takes seconds.
 os.environ["SPORE_YOLO_TRACKING"] = "none"
 
-# Caches and Ultralytics' settings of this process's own, as on a fresh machine: what another worker writes, or an
-# earlier run left, must not decide. Matplotlib's cache of fonts stays shared, since each process would make it anew.
-CACHE = tempfile.TemporaryDirectory(prefix="spore-yolo-cache-", ignore_cleanup_errors=True)
-os.environ.setdefault(
-    "MPLCONFIGDIR", str(Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser() / "matplotlib")
-)
-os.environ |= {"XDG_CACHE_HOME": CACHE.name, "YOLO_OFFLINE": "true"}
-for name in ("SPORE_YOLO_CACHE", "YOLO_CONFIG_DIR"):  # they would lead elsewhere
-    os.environ.pop(name, None)
-
 # A busy machine is slow at times, and a check that lands changes must give the same answer twice.
 hypothesis.settings.register_profile("house", deadline=None, derandomize="CI" in os.environ)
 hypothesis.settings.load_profile("house")
 
 GROUND, SPOT = 200, 40
-
-
-def pytest_unconfigure() -> None:
-    CACHE.cleanup()
 
 
 @dataclass
